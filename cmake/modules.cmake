@@ -1,0 +1,13 @@
+# deepmoat_module(name SOURCES a.cc ... TESTS a_test.cc ... LINK [PUBLIC|PRIVATE] lib ...)
+# One static library `deepmoat_<name>` and one test program `<name>_test` a folder of src/.
+function(deepmoat_module name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;TESTS;LINK;TEST_LINK")
+  add_library(deepmoat_${name} STATIC ${arg_SOURCES})
+  target_include_directories(deepmoat_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(deepmoat_${name} ${arg_LINK})
+  if(DEEPMOAT_TESTS AND arg_TESTS)
+    add_executable(${name}_test ${arg_TESTS})
+    target_link_libraries(${name}_test PRIVATE deepmoat_${name} GTest::gtest_main ${RAPIDCHECK} ${arg_TEST_LINK})
+    add_test(NAME ${name} COMMAND ${name}_test)
+  endif()
+endfunction()

@@ -1,0 +1,16 @@
+option(DEEPMOAT_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+option(DEEPMOAT_TESTS "Build the unit tests" ON)
+set(DEEPMOAT_SANITIZE "" CACHE STRING "Sanitizers of our own code: empty, 'address,undefined' or 'thread'")
+
+add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wswitch-enum -Werror=switch
+                    -Werror=return-type -fno-omit-frame-pointer)
+if(DEEPMOAT_SANITIZE)
+  add_compile_options(-fsanitize=${DEEPMOAT_SANITIZE} -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=${DEEPMOAT_SANITIZE})
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)
+else()
+  add_compile_options(-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  add_link_options(-fuse-ld=lld)
+endif()
