@@ -1,0 +1,92 @@
+// Who presents this key? The check of every call, against an immutable snapshot of all key rows.
+//
+// Thread-safe. A reader copies the snapshot's pointer and then shares nothing; a writer swaps the
+// pointer, so a revoked key is refused from the next authenticate() on, whatever thread runs it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/strong.h"
+#include "identity/api_key.h"
+#include "identity/key_authority.h"
+#include "identity/roles.h"
+#include "store/database.h"
+
+namespace deepmoat::identity {
+
+// Somebody who proved a key. Only authenticate() makes one outside tests.
+struct Principal {
+  KeyId key_id;
+  ClientId client_id;
+  TenantId tenant;
+  Role role = Role::user;
+  KeyKind kind = KeyKind::live;
+  UnixMillis expires_ms = 0;
+};
+
+enum class AuthFailureKind : std::uint8_t {
+  missing,    // no key at all; for the caller of authenticate() to use
+  malformed,  // fails the offline check: a typing error or junk
+  unknown,    // well formed, and no key of ours
+  revoked,    // a key of ours, proved, and revoked
+  expired,    // a key of ours, proved, and past its end
+};
+
+// `key_id`, `client_id` and `tenant` are known, for the audit record, only when the key proved
+// itself (revoked, expired).
+struct AuthFailure {
+  AuthFailureKind kind = AuthFailureKind::unknown;
+  KeyId key_id;
+  ClientId client_id;
+  TenantId tenant;
+};
+
+// Error code of the 401: "missing_api_key", "invalid_api_key" (malformed and unknown alike, so
+// that nothing tells them apart), "key_revoked", "key_expired".
+[[nodiscard]] std::string_view failure_code(AuthFailureKind kind);
+// A sentence for the caller that says what to do.
+[[nodiscard]] std::string_view failure_message(AuthFailureKind kind);
+
+struct AuthenticatorOptions {
+  bool accept_bare_keys = false;  // 64 hex digits without prefix and checksum
+};
+
+class Authenticator {
+ public:
+  // `authority` must outlive it. Knows no key until replace().
+  explicit Authenticator(const KeyAuthority& authority, AuthenticatorOptions options = {});
+  ~Authenticator();
+  Authenticator(const Authenticator&) = delete;
+  Authenticator& operator=(const Authenticator&) = delete;
+
+  // 1-2 us. An unknown key costs the same work as a known one (a dummy row takes its place).
+  // A key ends at the latest time ever presented here: a clock set back revives nothing.
+  [[nodiscard]] std::expected<Principal, AuthFailure> authenticate(std::string_view presented,
+                                                                   UnixMillis now_ms) const;
+
+  // Swaps in a snapshot of `rows`. Rows whose MAC does not fit are left out: nobody can use them.
+  // Returns how many those were.
+  std::size_t replace(std::span<const store::KeyRow> rows);
+
+  // Whether the key with this id is still good: streams ask between events, so that a revocation
+  // cuts them. One hash look-up.
+  [[nodiscard]] bool still_valid(const KeyId& key_id, UnixMillis now_ms) const;
+
+  // Raises the latest time seen, e.g. to that of the newest audit record at start.
+  void observe_time(UnixMillis now_ms) const;
+
+  // Rises with each replace(); a cheap way to see that nothing was revoked since.
+  [[nodiscard]] std::uint64_t generation() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace deepmoat::identity

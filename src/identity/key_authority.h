@@ -1,0 +1,47 @@
+// Everything about keys that needs the root secrets: make one, find its row, prove it, seal a row.
+// Immutable and thread-safe; no allocation in check() and lookup().
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "crypto/digest.h"
+#include "crypto/hmac.h"
+#include "crypto/key_file.h"
+#include "identity/api_key.h"
+#include "store/database.h"
+
+namespace deepmoat::identity {
+
+class KeyAuthority {
+ public:
+  explicit KeyAuthority(const crypto::RootSecrets& secrets);
+
+  // A new key for `client_id`, made at `created_ms` (its whole second counts), shown form.
+  // Code::unavailable without entropy.
+  [[nodiscard]] Result<Secret> make_key(KeyKind kind, std::string_view client_id,
+                                        UnixMillis created_ms) const;
+
+  // HMAC(pepper, shown form): the index of a key's row.
+  [[nodiscard]] crypto::Digest lookup(std::string_view shown) const;
+
+  // Recomputes the MAC from the presented salt and the row's client and second of creation, and
+  // compares in constant time.
+  [[nodiscard]] bool check(std::string_view mac, std::string_view salt, std::string_view client_id,
+                           UnixMillis created_ms) const;
+
+  // 64 hex digits over every other field of the row.
+  [[nodiscard]] std::string row_mac(const store::KeyRow& row) const;
+  // False for a row that was written without the signing secret: forged, edited, or copied.
+  [[nodiscard]] bool row_intact(const store::KeyRow& row) const;
+
+ private:
+  crypto::HmacSha256 signing_;
+  crypto::HmacSha256 pepper_;
+  crypto::HmacSha256 rows_;
+};
+
+}  // namespace deepmoat::identity

@@ -1,0 +1,132 @@
+// What an administrator does with keys: create, list, show, revoke, expire.
+//
+// Order of every action: audit intent durable -> database -> snapshot swap -> audit result.
+// Without an audit record there is no action. A crash in the middle leaves an intent without a
+// result, which the log shows. Blocking; used from one blocking thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "audit/record.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/strong.h"
+#include "crypto/key_file.h"
+#include "identity/authenticator.h"
+#include "identity/key_authority.h"
+#include "identity/roles.h"
+#include "store/database.h"
+
+namespace deepmoat::identity {
+
+inline constexpr int kKeyDaysMax = 90;
+inline constexpr std::size_t kLabelBytesMax = 200;
+inline constexpr std::size_t kReasonBytesMax = 200;
+inline constexpr std::size_t kKeyReferenceBytesMin = 8;  // of a prefix of a key id
+
+// Who asks. Goes into the audit record as it stands.
+struct Actor {
+  std::string operator_id;     // client_id of the key, or "local:<uid>"
+  std::string key_id;          // empty at the machine itself
+  std::string role;
+  TenantId tenant{std::string(kHomeTenant)};  // decides which tenants he reaches
+  std::string authentication;  // "api_key", "local_socket", "command_line"
+  std::string ip_address;
+  std::string request_id;
+};
+
+struct CreateKey {
+  std::string client_id;
+  Role role = Role::user;
+  std::string tenant{kHomeTenant};
+  int days = kKeyDaysMax;  // 1..90
+  std::string label;
+};
+
+enum class KeyState : std::uint8_t {
+  active,
+  revoked,
+  expired,
+  corrupt,  // the row's MAC does not fit: nobody can use it
+};
+[[nodiscard]] std::string_view state_name(KeyState state);
+
+// A key as an administrator may see it.
+struct KeyInfo {
+  KeyId key_id;
+  ClientId client_id;
+  TenantId tenant;
+  std::string role;  // text: a corrupt row may hold anything
+  std::string kind;
+  std::string label;
+  UnixMillis created_ms = 0;
+  UnixMillis expires_ms = 0;
+  UnixMillis revoked_ms = 0;  // 0 = not revoked
+  std::string revoke_reason;
+  KeyState state = KeyState::active;
+};
+
+struct CreatedKey {
+  KeyInfo info;
+  Secret shown;  // the only time that it exists outside the client
+};
+
+// Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
+using AppendAudit = std::function<Result<std::uint64_t>(audit::Record)>;
+
+class KeyService {
+ public:
+  // Loads the keys into `authenticator`. Everything referred to must outlive the service.
+  // Code::corrupt when the database belongs to another key file (`root_id`).
+  static Result<std::unique_ptr<KeyService>> open(store::Database& database, AppendAudit append,
+                                                  Authenticator& authenticator,
+                                                  const KeyAuthority& authority,
+                                                  const Clock& clock, std::string_view root_id);
+
+  KeyService(const KeyService&) = delete;
+  KeyService& operator=(const KeyService&) = delete;
+
+  // Errors of all: Code::unavailable when the log or the database cannot be written,
+  // Code::invalid_argument with the field, Code::permission_denied for another's tenant.
+  Result<CreatedKey> create(const Actor& actor, const CreateKey& request);
+  // Keys of the tenants that the actor reaches, oldest first.
+  Result<std::vector<KeyInfo>> list(const Actor& actor);
+
+  // `reference`: a key id, a prefix of one (8 characters or more) that fits one key only, or the
+  // shown key itself. Code::not_found also for keys of tenants that the actor does not reach.
+  Result<KeyInfo> show(const Actor& actor, std::string_view reference);
+  // `reason` is for people and for the audit log; must not be empty. A second time is no error
+  // and changes nothing.
+  Result<KeyInfo> revoke(const Actor& actor, std::string_view reference, std::string_view reason);
+  // Ends the key at `at_ms`, sooner than it would; never later. In the past: at once.
+  Result<KeyInfo> expire(const Actor& actor, std::string_view reference, UnixMillis at_ms);
+
+  // Rows that are refused because their MAC does not fit; for the log at start and for `doctor`.
+  [[nodiscard]] std::size_t corrupt_rows() const { return corrupt_rows_; }
+
+ private:
+  KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
+             const KeyAuthority& authority, const Clock& clock);
+
+  struct Action;
+  Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
+  Result<> reload();
+  [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
+  template <class T, class Body>
+  Result<T> audited(const Actor& actor, Action action, const Body& body);
+
+  store::Database& database_;
+  AppendAudit append_;
+  Authenticator& authenticator_;
+  const KeyAuthority& authority_;
+  const Clock& clock_;
+  std::size_t corrupt_rows_ = 0;
+};
+
+}  // namespace deepmoat::identity

@@ -1,0 +1,50 @@
+// Roles, permissions, and the one table that joins them (permissions.cc). Pure; thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/strong.h"
+
+namespace deepmoat::identity {
+
+enum class Role : std::uint8_t { user, operator_, admin, auditor };
+
+enum class Permission : std::uint8_t {
+  call_models,        // chat, completions, predict
+  see_models,         // the list of models
+  see_own_usage,      // usage and limits of the caller's own key
+  see_status,         // queues, workers and usage of all keys of the tenant
+  change_parameters,  // reload, limits, load and unload models
+  manage_keys,        // create, list, show, revoke, expire
+  read_audit,         // read and verify the audit log
+};
+
+inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
+inline constexpr std::array kPermissions{
+    Permission::call_models, Permission::see_models,        Permission::see_own_usage,
+    Permission::see_status,  Permission::change_parameters, Permission::manage_keys,
+    Permission::read_audit};
+
+// The tenant of keys that name none. Its administrators and operators run the installation, so
+// they reach every tenant.
+inline constexpr std::string_view kHomeTenant = "default";
+
+[[nodiscard]] bool allowed(Role role, Permission permission);
+
+// Whether somebody of tenant `own` may see or change things of tenant `other` at all. A caller
+// who may not gets "not found", so that he cannot learn that the thing exists.
+[[nodiscard]] bool reaches(const TenantId& own, const TenantId& other);
+
+[[nodiscard]] std::string_view role_name(Role role);              // "user", "operator", ...
+[[nodiscard]] std::string_view permission_name(Permission permission);  // "call_models", ...
+// Code::invalid_argument with the accepted names.
+[[nodiscard]] Result<Role> parse_role(std::string_view name);
+
+// The table as Markdown, for docs/ and `deepmoat key roles`.
+[[nodiscard]] std::string permissions_markdown();
+
+}  // namespace deepmoat::identity
