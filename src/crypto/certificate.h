@@ -29,7 +29,9 @@ struct Certificates {
 // Makes what is missing: a CA (EC P-256, 10 years) in ca.crt and ca.key, a server certificate
 // (825 days; localhost, 127.0.0.1, ::1, this host's name and `names`) in server.crt and
 // server.key; keys with mode 0600. The server certificate is made again when it ends within 30
-// days, lacks one of the names or does not come from this CA; the CA when it ends within 825 days.
+// days, lacks one of the names or does not come from this CA; the CA when it ends within 30 days.
+// A certificate never outlives its CA. ca.key may be taken away and kept elsewhere: it is needed
+// only to make a certificate.
 [[nodiscard]] Result<Certificates> ensure_certificates(const CertificateOptions& options,
                                                        UnixMillis now_ms);
 

@@ -12,7 +12,9 @@ namespace deepmoat::crypto {
 
 using Digest = std::array<char, 32>;
 
-[[nodiscard]] inline std::string_view view(const Digest& digest) { return {digest.data(), digest.size()}; }
+[[nodiscard]] inline std::string_view view(const Digest& digest) {
+  return {digest.data(), digest.size()};
+}
 
 [[nodiscard]] Digest sha256(std::string_view bytes);
 // SHA-256 of the parts, one after the other, without copying them together.
