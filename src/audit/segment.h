@@ -1,0 +1,53 @@
+// Segment files: their names, how they are listed, read, and made ready for writing.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/result.h"
+
+namespace deepmoat::audit {
+
+// "audit-000000000001.seg"
+[[nodiscard]] std::string segment_name(std::uint64_t number);
+
+// The segments of a folder, which are numbered 1..result without a gap. Code::corrupt names the
+// missing one, or a file whose name only looks like a segment's; Code::io or not_found otherwise.
+[[nodiscard]] Result<std::uint64_t> count_segments(const std::filesystem::path& directory);
+
+// One segment, open for reading. Reads copy, so a running server may write meanwhile.
+// One thread at a time.
+class SegmentFile {
+ public:
+  static Result<SegmentFile> open(const std::filesystem::path& directory, std::uint64_t number);
+
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  // Reads from `offset` to the end of the file over what `buffer` held there; `buffer` is the
+  // whole segment afterwards if it was before, or if offset is 0.
+  [[nodiscard]] Result<> load(std::string& buffer, std::uint64_t offset = 0) const;
+  // At most `bytes_max` bytes from `offset`.
+  [[nodiscard]] Result<std::string> read(std::uint64_t offset, std::size_t bytes_max) const;
+
+ private:
+  std::filesystem::path path_;
+  UniqueFd file_;
+  std::uint64_t number_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
+// Makes segment `number`: zeros to its full length, durable, and so is its entry in the folder.
+// Takes as long as writing `segment_bytes` takes.
+[[nodiscard]] Result<> prepare_segment(const std::filesystem::path& directory, std::uint64_t number,
+                                       std::uint64_t segment_bytes);
+
+// Deletes what an interrupted prepare_segment() left.
+[[nodiscard]] Result<> remove_unfinished_segments(const std::filesystem::path& directory);
+
+}  // namespace deepmoat::audit
