@@ -1,7 +1,11 @@
 # deepmoat_module(name SOURCES a.cc ... TESTS a_test.cc ... LINK [PUBLIC|PRIVATE] lib ...)
 # One static library `deepmoat_<name>` and one test program `<name>_test` a folder of src/.
+# TEST_LINK: what the tests alone link.
 function(deepmoat_module name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;TESTS;LINK;TEST_LINK")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "deepmoat_module(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
+  endif()
   add_library(deepmoat_${name} STATIC ${arg_SOURCES})
   target_include_directories(deepmoat_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(deepmoat_${name} ${arg_LINK})
