@@ -115,8 +115,11 @@ class KeyService {
              const KeyAuthority& authority, const Clock& clock);
 
   struct Action;
+  using Change = std::function<Result<>(store::KeyRow&)>;
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
   Result<> reload();
+  Result<KeyInfo> change(const Actor& actor, std::string_view name, std::string_view reference,
+                         std::string_view detail, const Change& apply);
   [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
   template <class T, class Body>
   Result<T> audited(const Actor& actor, Action action, const Body& body);

@@ -1,0 +1,317 @@
+// Administration of keys. One blocking thread; see the header for the order of things.
+#include "identity/key_service.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/hex.h"
+#include "base/random.h"
+
+namespace deepmoat::identity {
+
+namespace {
+
+constexpr std::string_view kRootIdSetting = "root_key_file_id";
+constexpr std::string_view kKeyIdPrefix = "key_";
+constexpr std::size_t kKeyIdRandomBytes = 12;
+constexpr UnixMillis kDayMs = 24LL * 60 * 60 * 1000;
+
+// Free text of people that ends up in terminals and logs: no control characters.
+Result<> check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {
+  constexpr unsigned char kDelete = 0x7f;
+  const bool printable = std::ranges::all_of(text, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= ' ' && byte != kDelete;
+  });
+  if (text.size() > bytes_max || !printable) {
+    return fail(Code::invalid_argument, std::string(field) + ": at most " +
+                                            std::to_string(bytes_max) +
+                                            " bytes, without control characters");
+  }
+  return {};
+}
+
+bool right_of(const Actor& actor, const std::string& tenant) {
+  return reaches(actor.tenant, TenantId(tenant));
+}
+
+}  // namespace
+
+std::string_view state_name(KeyState state) {
+  switch (state) {
+    case KeyState::active:
+      return "active";
+    case KeyState::revoked:
+      return "revoked";
+    case KeyState::expired:
+      return "expired";
+    case KeyState::corrupt:
+      return "corrupt";
+  }
+  return "unknown";
+}
+
+// What the audit record says of an action. `resource` is completed by the body once it knows.
+struct KeyService::Action {
+  audit::Operation operation;
+  std::string name;
+  std::string resource;
+  std::string detail;  // a revocation's reason
+};
+
+KeyService::KeyService(store::Database& database, AppendAudit append,
+                       Authenticator& authenticator, const KeyAuthority& authority,
+                       const Clock& clock)
+    : database_(database),
+      append_(std::move(append)),
+      authenticator_(authenticator),
+      authority_(authority),
+      clock_(clock) {}
+
+Result<std::unique_ptr<KeyService>> KeyService::open(store::Database& database,
+                                                     AppendAudit append,
+                                                     Authenticator& authenticator,
+                                                     const KeyAuthority& authority,
+                                                     const Clock& clock,
+                                                     std::string_view root_id) {
+  TRY(const std::optional<std::string> stored, database.setting(kRootIdSetting));
+  if (!stored) {
+    CHECK_OK(database.set_setting(kRootIdSetting, root_id));
+  } else if (*stored != root_id) {
+    return fail(Code::corrupt,
+                "the key file and the database do not belong together (the database wants key "
+                "file " + *stored + ", the key file is " + std::string(root_id) +
+                    "); restore both from one backup");
+  }
+  std::unique_ptr<KeyService> service(
+      new KeyService(database, std::move(append), authenticator, authority, clock));
+  CHECK_OK(service->reload());
+  return service;
+}
+
+Result<> KeyService::reload() {
+  TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+  corrupt_rows_ = authenticator_.replace(rows);
+  return {};
+}
+
+// Intent, body, result. The body gets the action, to name the key that it turned out to be about.
+template <class T, class Body>
+Result<T> KeyService::audited(const Actor& actor, Action action, const Body& body) {
+  audit::Record record;
+  record.phase = audit::Phase::intent;
+  record.operation = action.operation;
+  record.request_id = actor.request_id;
+  record.tenant = actor.tenant.value();
+  record.operator_id = actor.operator_id;
+  record.key_id = actor.key_id;
+  record.role = actor.role;
+  record.authentication = actor.authentication;
+  record.ip_address = actor.ip_address;
+  record.action = action.name;
+  record.resource = action.resource;
+  record.reason = action.detail;
+  TRY(const std::uint64_t intent, append_(record));
+
+  Result<T> done = body(action);
+  const bool refused = !done && (done.error().code == Code::invalid_argument ||
+                                 done.error().code == Code::not_found ||
+                                 done.error().code == Code::already_exists ||
+                                 done.error().code == Code::permission_denied);
+  record.phase = audit::Phase::result;
+  record.intent_sequence = intent;
+  record.resource = action.resource;
+  record.outcome = done      ? audit::Outcome::success
+                   : refused ? audit::Outcome::refused
+                             : audit::Outcome::failed;
+  if (!done) {
+    record.reason = code_name(done.error().code);
+  }
+  const Result<std::uint64_t> written = append_(std::move(record));
+  if (!written) {
+    return fail(written.error().code,
+                action.name + ": the audit log took the intent but not the result, so the change "
+                              "may be in force and nothing is answered: " +
+                    written.error().message);
+  }
+  return done;
+}
+
+KeyInfo KeyService::info_of(const store::KeyRow& row) const {
+  KeyInfo info{.key_id = KeyId(row.key_id),
+               .client_id = ClientId(row.client_id),
+               .tenant = TenantId(row.tenant),
+               .role = row.role,
+               .kind = row.kind,
+               .label = row.label,
+               .created_ms = row.created_ms,
+               .expires_ms = row.expires_ms,
+               .revoked_ms = row.revoked_ms,
+               .revoke_reason = row.revoke_reason,
+               .state = KeyState::active};
+  if (!authority_.row_intact(row)) {
+    info.state = KeyState::corrupt;
+  } else if (row.revoked_ms != 0) {
+    info.state = KeyState::revoked;
+  } else if (clock_.unix_ms() >= row.expires_ms) {
+    info.state = KeyState::expired;
+  }
+  return info;
+}
+
+Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& request) {
+  // Names are checked inside, so that a refused attempt is on record; the record itself gets
+  // nothing unchecked that is longer than a name.
+  const std::string named = request.client_id.substr(0, 63);
+  return audited<CreatedKey>(
+      actor, Action{audit::Operation::write, "key.create", named, ""},
+      [&](Action& action) -> Result<CreatedKey> {
+        CHECK_OK(check_name("client_id", request.client_id));
+        CHECK_OK(check_name("tenant", request.tenant));
+        CHECK_OK(check_text("label", request.label, kLabelBytesMax));
+        if (request.days < 1 || request.days > kKeyDaysMax) {
+          return fail(Code::invalid_argument, "days: must be 1 to 90");
+        }
+        if (!right_of(actor, request.tenant)) {
+          return fail(Code::permission_denied,
+                      "tenant: keys of another tenant need an administrator of tenant \"default\"");
+        }
+        const UnixMillis now_ms = clock_.unix_ms();
+        const KeyKind kind = kind_of(request.role);
+        TRY(Secret shown, authority_.make_key(kind, request.client_id, now_ms));
+        TRY(const std::string id, random_bytes(kKeyIdRandomBytes));
+        store::KeyRow row;
+        row.key_id = std::string(kKeyIdPrefix) + to_hex(id);
+        row.lookup = to_hex(crypto::view(authority_.lookup(shown.reveal())));
+        row.client_id = request.client_id;
+        row.kind = kind_name(kind);
+        row.role = role_name(request.role);
+        row.tenant = request.tenant;
+        row.label = request.label;
+        row.created_ms = now_ms;
+        row.expires_ms = now_ms + request.days * kDayMs;
+        row.row_mac = authority_.row_mac(row);
+        action.resource = row.key_id;
+        CHECK_OK(database_.insert_key(row));
+        CHECK_OK(reload());
+        return CreatedKey{.info = info_of(row), .shown = std::move(shown)};
+      });
+}
+
+Result<std::vector<KeyInfo>> KeyService::list(const Actor& actor) {
+  return audited<std::vector<KeyInfo>>(
+      actor, Action{audit::Operation::read, "key.list", "", ""},
+      [&](Action&) -> Result<std::vector<KeyInfo>> {
+        TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+        std::vector<KeyInfo> keys;
+        for (const store::KeyRow& row : rows) {
+          if (right_of(actor, row.tenant)) {
+            keys.push_back(info_of(row));
+          }
+        }
+        return keys;
+      });
+}
+
+Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view reference) {
+  const bool shown_key = parse_key(reference, true).has_value();
+  std::vector<std::string> lookups;
+  if (shown_key) {
+    if (reference.size() == kKeyBodyDigits) {
+      for (const Role role : kRoles) {
+        const Secret shown = compose_key(kind_of(role), reference);
+        lookups.push_back(to_hex(crypto::view(authority_.lookup(shown.reveal()))));
+      }
+    } else {
+      lookups.push_back(to_hex(crypto::view(authority_.lookup(reference))));
+    }
+  } else if (reference.size() < kKeyReferenceBytesMin || !reference.starts_with(kKeyIdPrefix)) {
+    return fail(Code::invalid_argument,
+                "key: give its id (key_...), the first 8 or more characters of it, or the key");
+  }
+  TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+  std::optional<store::KeyRow> found;
+  for (const store::KeyRow& row : rows) {
+    const bool fits = shown_key ? std::ranges::find(lookups, row.lookup) != lookups.end()
+                                : row.key_id.starts_with(reference);
+    if (!fits || !right_of(actor, row.tenant)) {
+      continue;
+    }
+    if (found) {
+      return fail(Code::invalid_argument, "key: more than one key begins with these characters");
+    }
+    found = row;
+  }
+  if (!found) {
+    return fail(Code::not_found, "no such key");
+  }
+  return *std::move(found);
+}
+
+Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference) {
+  return audited<KeyInfo>(actor, Action{audit::Operation::read, "key.show", "", ""},
+                          [&](Action& action) -> Result<KeyInfo> {
+                            TRY(const store::KeyRow row, find(actor, reference));
+                            action.resource = row.key_id;
+                            return info_of(row);
+                          });
+}
+
+Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
+                                   std::string_view reference, std::string_view detail,
+                                   const Change& apply) {
+  // The intent names the key that it is about, so the key is looked up before it is written.
+  const Result<store::KeyRow> target = find(actor, reference);
+  const std::string resource = target ? target->key_id : std::string();
+  return audited<KeyInfo>(
+      actor, Action{audit::Operation::write, std::string(name), resource, std::string(detail)},
+      [&](Action&) -> Result<KeyInfo> {
+        TRY(store::KeyRow row, Result<store::KeyRow>(target));
+        if (!authority_.row_intact(row)) {
+          // Sealing it anew would make a forged row good.
+          return fail(Code::corrupt, "key " + row.key_id +
+                                         ": its row was altered from outside, so nobody can use "
+                                         "it; it cannot be changed");
+        }
+        const store::KeyRow before = row;
+        CHECK_OK(apply(row));
+        if (row != before) {
+          row.row_mac = authority_.row_mac(row);
+          CHECK_OK(database_.update_key(row));
+          CHECK_OK(reload());
+        }
+        return info_of(row);
+      });
+}
+
+Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
+                                   std::string_view reason) {
+  const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
+  const std::string_view recorded = reason_good ? reason : std::string_view();
+  return change(actor, "key.revoke", reference, recorded, [&](store::KeyRow& row) -> Result<> {
+    CHECK_OK(reason_good);
+    if (reason.empty()) {
+      return fail(Code::invalid_argument, "reason: say why the key is revoked");
+    }
+    if (row.revoked_ms == 0) {
+      row.revoked_ms = clock_.unix_ms();
+      row.revoke_reason = reason;
+    }
+    return {};
+  });
+}
+
+Result<KeyInfo> KeyService::expire(const Actor& actor, std::string_view reference,
+                                   UnixMillis at_ms) {
+  return change(actor, "key.expire", reference, "", [&](store::KeyRow& row) -> Result<> {
+    if (at_ms > row.expires_ms) {
+      return fail(Code::invalid_argument,
+                  "at: later than the key's own end; make a new key instead");
+    }
+    row.expires_ms = std::max(at_ms, row.created_ms);
+    return {};
+  });
+}
+
+}  // namespace deepmoat::identity

@@ -1,0 +1,154 @@
+// The database: what is written comes back, rights, migrations, refusals.
+#include "store/database.h"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "store/migrations.h"
+
+namespace deepmoat::store {
+namespace {
+
+class DatabaseTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/deepmoat_store_XXXXXX";
+    folder_ = ::mkdtemp(name);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::filesystem::path path() const { return folder_ / "with space.db"; }
+
+  // Runs SQL past our code, as somebody with the file could.
+  void run_sql(const std::string& sql) const {
+    sqlite3* handle = nullptr;
+    ASSERT_EQ(sqlite3_open(path().c_str(), &handle), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(handle);
+  }
+
+  std::filesystem::path folder_;
+};
+
+KeyRow row_of(const std::string& id, char fill) {
+  return {.key_id = id,
+          .lookup = std::string(64, fill),
+          .client_id = "billing-app",
+          .kind = "live",
+          .role = "user",
+          .tenant = "default",
+          .label = "it's \"quoted\"; DROP TABLE api_keys; -- \xE4\xBD\xA0",
+          .created_ms = 1'795'000'000'123,
+          .expires_ms = 1'802'776'000'123,
+          .revoked_ms = 0,
+          .revoke_reason = "",
+          .row_mac = std::string(64, 'f')};
+}
+
+TEST_F(DatabaseTest, KeepsRowsOverAReopening) {
+  const KeyRow first = row_of("key_1", '1');
+  KeyRow second = row_of("key_2", '2');
+  second.created_ms += 1;
+  {
+    auto database = Database::open(path());
+    ASSERT_TRUE(database) << database.error().message;
+    ASSERT_TRUE((*database)->insert_key(second));
+    ASSERT_TRUE((*database)->insert_key(first));
+  }
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  const auto rows = (*database)->list_keys();
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(*rows, (std::vector<KeyRow>{first, second}));
+  EXPECT_EQ(*(*database)->find_key("key_1"), first);
+  EXPECT_EQ((*database)->find_key("key_3").error().code, Code::not_found);
+  EXPECT_EQ((*database)->find_key("' OR '1'='1").error().code, Code::not_found);
+}
+
+TEST_F(DatabaseTest, UpdatesOneRowOnly) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  ASSERT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+  ASSERT_TRUE((*database)->insert_key(row_of("key_2", '2')));
+  KeyRow changed = row_of("key_1", '1');
+  changed.revoked_ms = 1'796'000'000'000;
+  changed.revoke_reason = "leaked";
+  ASSERT_TRUE((*database)->update_key(changed));
+  EXPECT_EQ(*(*database)->find_key("key_1"), changed);
+  EXPECT_EQ(*(*database)->find_key("key_2"), row_of("key_2", '2'));
+  EXPECT_EQ((*database)->update_key(row_of("key_9", '9')).error().code, Code::not_found);
+}
+
+TEST_F(DatabaseTest, RefusesASecondKeyWithTheSameIdOrLookup) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  ASSERT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+  EXPECT_EQ((*database)->insert_key(row_of("key_1", '2')).error().code, Code::already_exists);
+  EXPECT_EQ((*database)->insert_key(row_of("key_2", '1')).error().code, Code::already_exists);
+  EXPECT_EQ((*database)->list_keys()->size(), 1U);
+}
+
+TEST_F(DatabaseTest, KeepsSettings) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  EXPECT_EQ(*(*database)->setting("root_id"), std::nullopt);
+  ASSERT_TRUE((*database)->set_setting("root_id", "aa"));
+  ASSERT_TRUE((*database)->set_setting("root_id", "bb"));
+  EXPECT_EQ(*(*database)->setting("root_id"), "bb");
+}
+
+TEST_F(DatabaseTest, IsReadableByItsOwnerOnly) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  ASSERT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+  for (const auto& file : std::filesystem::directory_iterator(folder_)) {
+    struct stat status {};
+    ASSERT_EQ(::stat(file.path().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U) << file.path();
+  }
+}
+
+TEST_F(DatabaseTest, NumbersMigrationsWithoutAGap) {
+  int expected = 1;
+  for (const Migration& migration : migrations()) {
+    EXPECT_EQ(migration.version, expected++);
+    EXPECT_FALSE(migration.statements.empty());
+  }
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
+}
+
+TEST_F(DatabaseTest, RefusesADatabaseOfANewerProgram) {
+  ASSERT_TRUE(Database::open(path()));
+  run_sql("INSERT INTO schema_migrations VALUES (999, 'from the future')");
+  const auto database = Database::open(path());
+  ASSERT_FALSE(database);
+  EXPECT_EQ(database.error().code, Code::unavailable);
+  EXPECT_NE(database.error().message.find("newer"), std::string::npos);
+}
+
+TEST_F(DatabaseTest, LeavesNothingOfAMigrationThatFails) {
+  // A table of the migration's name is in the way of its second statement.
+  run_sql("CREATE TABLE settings (x)");
+  ASSERT_FALSE(Database::open(path()));
+  run_sql("DROP TABLE settings");
+  const auto database = Database::open(path());
+  ASSERT_TRUE(database) << database.error().message;
+  EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
+}
+
+TEST_F(DatabaseTest, SaysWhenTheFileIsNoDatabase) {
+  std::ofstream(path()) << std::string(8192, 'x');
+  const auto database = Database::open(path());
+  ASSERT_FALSE(database);
+  EXPECT_EQ(database.error().code, Code::corrupt) << database.error().message;
+}
+
+}  // namespace
+}  // namespace deepmoat::store
