@@ -1,0 +1,162 @@
+// Limits hold, places come back, counts add up, also under threads.
+#include "quota/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace deepmoat::quota {
+namespace {
+
+constexpr MonoNanos kSecond = 1'000'000'000;
+const KeyId kFirst("key_1");
+const KeyId kSecondKey("key_2");
+const TenantId kTenant("default");
+
+TEST(Ledger, AdmitsEverythingWithoutLimits) {
+  Ledger ledger;
+  std::vector<Reservation> held;
+  for (int i = 0; i < 1000; ++i) {
+    auto reservation = ledger.reserve(kFirst, kTenant, 0);
+    ASSERT_TRUE(reservation);
+    EXPECT_EQ(reservation->limit(), 0U);
+    held.push_back(*std::move(reservation));
+  }
+  EXPECT_EQ(ledger.running(), 1000U);
+  held.clear();
+  EXPECT_EQ(ledger.running(), 0U);
+}
+
+TEST(Ledger, CountsRequestsOfAMinute) {
+  Ledger ledger({.requests_per_minute = 3});
+  for (std::uint32_t left = 3; left-- > 0;) {
+    const auto reservation = ledger.reserve(kFirst, kTenant, 0);
+    ASSERT_TRUE(reservation);
+    EXPECT_EQ(reservation->limit(), 3U);
+    EXPECT_EQ(reservation->remaining(), left);
+  }
+  const auto refused = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, QuotaRefusalKind::requests_per_minute);
+  EXPECT_EQ(refused.error().retry_after_s, 20U);
+  EXPECT_EQ(refused.error().limit, 3U);
+  EXPECT_TRUE(ledger.reserve(kSecondKey, kTenant, 0)) << "another key has its own bucket";
+  EXPECT_FALSE(ledger.reserve(kFirst, kTenant, 19 * kSecond));
+  EXPECT_TRUE(ledger.reserve(kFirst, kTenant, 21 * kSecond)) << "retry_after_s is the truth";
+  EXPECT_FALSE(ledger.reserve(kFirst, kTenant, 21 * kSecond));
+}
+
+TEST(Ledger, FillsTheBucketToTheBrimAndNoFurther) {
+  Ledger ledger({.requests_per_minute = 5});
+  EXPECT_TRUE(ledger.reserve(kFirst, kTenant, 0));
+  int admitted = 0;
+  while (ledger.reserve(kFirst, kTenant, 3600 * kSecond)) {
+    ++admitted;
+  }
+  EXPECT_EQ(admitted, 5);
+}
+
+TEST(Ledger, LimitsCallsAtOnceOfAKey) {
+  Ledger ledger({.requests_per_minute = 3, .calls_of_key_max = 1});
+  auto running = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_TRUE(running);
+  for (int i = 0; i < 10; ++i) {
+    const auto refused = ledger.reserve(kFirst, kTenant, 0);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind, QuotaRefusalKind::calls_of_key);
+    EXPECT_GE(refused.error().retry_after_s, 1U);
+  }
+  *running = Reservation();  // dropped
+  const auto next = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->remaining(), 1U) << "refusals for concurrency cost nothing of the minute";
+}
+
+TEST(Ledger, LimitsCallsAtOnceInAll) {
+  Ledger ledger({.requests_per_minute = 9, .calls_max = 2});
+  auto first = ledger.reserve(kFirst, kTenant, 0);
+  auto second = ledger.reserve(kSecondKey, kTenant, 0);
+  ASSERT_TRUE(first && second);
+  const auto refused = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, QuotaRefusalKind::calls_total);
+  ledger.settle(*std::move(first), 1, 1);
+  const auto third = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->remaining(), 7U);
+}
+
+TEST(Ledger, AccountsSettledCallsOnce) {
+  Ledger ledger({.calls_of_key_max = 1});
+  ledger.settle(*ledger.reserve(kFirst, kTenant, 0), 100, 20);
+  ledger.settle(*ledger.reserve(kFirst, kTenant, 0), 1, 2);
+  { const auto dropped = ledger.reserve(kFirst, kTenant, 0); }
+  auto held = ledger.reserve(kFirst, kTenant, 0);
+  EXPECT_FALSE(ledger.reserve(kFirst, kTenant, 0));
+  ledger.settle(Reservation(), 1'000'000, 1'000'000);  // nothing was reserved: nothing counts
+  const KeyUsage usage = ledger.usage_of(kFirst);
+  EXPECT_EQ(usage.requests, 2U);
+  EXPECT_EQ(usage.refused, 1U);
+  EXPECT_EQ(usage.tokens_in, 101U);
+  EXPECT_EQ(usage.tokens_out, 22U);
+  EXPECT_EQ(usage.running, 1U);
+  EXPECT_EQ(usage.tenant, kTenant);
+  EXPECT_EQ(ledger.usage_of(kSecondKey).requests, 0U);
+  ASSERT_EQ(ledger.usage().size(), 1U);
+}
+
+TEST(Ledger, TakesNewLimitsFromTheNextCallOn) {
+  Ledger ledger;
+  auto running = ledger.reserve(kFirst, kTenant, 0);
+  ledger.set_limits({.calls_of_key_max = 1});
+  EXPECT_FALSE(ledger.reserve(kFirst, kTenant, 0));
+  ledger.set_limits({.requests_per_minute = 2});
+  EXPECT_TRUE(ledger.reserve(kFirst, kTenant, 0));
+}
+
+TEST(Ledger, NeverGoesOverItsLimitsUnderThreads) {
+  constexpr std::uint32_t kTogether = 3;
+  constexpr int kThreads = 8;
+  constexpr int kCalls = 2000;
+  Ledger ledger({.calls_max = kTogether});
+  std::atomic<std::uint32_t> inside = 0;
+  std::atomic<bool> over = false;
+  std::atomic<std::uint64_t> admitted = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        const KeyId key("key_" + std::to_string(t % 3));
+        for (int i = 0; i < kCalls; ++i) {
+          auto reservation = ledger.reserve(key, kTenant, 0);
+          if (!reservation) {
+            continue;
+          }
+          if (inside.fetch_add(1) >= kTogether) {
+            over = true;
+          }
+          inside.fetch_sub(1);
+          ++admitted;
+          ledger.settle(*std::move(reservation), 2, 1);
+        }
+      });
+    }
+  }
+  EXPECT_FALSE(over);
+  EXPECT_EQ(ledger.running(), 0U);
+  std::uint64_t requests = 0;
+  std::uint64_t tokens_in = 0;
+  for (const KeyUsage& usage : ledger.usage()) {
+    EXPECT_EQ(usage.running, 0U);
+    requests += usage.requests;
+    tokens_in += usage.tokens_in;
+  }
+  EXPECT_EQ(requests, admitted);
+  EXPECT_EQ(tokens_in, 2 * admitted);
+}
+
+}  // namespace
+}  // namespace deepmoat::quota
