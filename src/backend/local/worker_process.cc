@@ -1,0 +1,140 @@
+#include "backend/local/worker_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace deepmoat::backend {
+
+namespace {
+
+constexpr int kChildSocket = 3;
+constexpr int kExitIllegalInstruction = 86;  // worker/exit_codes.h; the gateway links no worker code
+
+std::vector<std::string> arguments(const WorkerCommand& command) {
+  std::vector<std::string> list = {command.program, "--fd", std::to_string(kChildSocket), "--model",
+                                   command.model_path};
+  const auto add = [&](const char* flag, std::int64_t value) {
+    if (value > 0) {
+      list.emplace_back(flag);
+      list.push_back(std::to_string(value));
+    }
+  };
+  add("--threads", command.threads);
+  add("--cells", command.cells);
+  add("--max-batch-size", command.max_batch_size);
+  add("--step-tokens", command.step_tokens);
+  list.emplace_back("--cpu-variant");
+  list.push_back(command.cpu_variant);
+  for (const std::string& variant : command.avoided_variants) {
+    list.emplace_back("--cpu-variant-avoid");
+    list.push_back(variant);
+  }
+  return list;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& list) {
+  std::vector<char*> made;
+  made.reserve(list.size() + 1);
+  for (std::string& item : list) {
+    made.push_back(item.data());
+  }
+  made.push_back(nullptr);
+  return made;
+}
+
+}  // namespace
+
+bool WorkerExit::illegal_instruction() const { return signal == SIGILL || status == kExitIllegalInstruction; }
+
+bool WorkerExit::crashed() const {
+  return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
+         signal == SIGSYS;
+}
+
+std::string WorkerExit::text() const {
+  if (signal != 0) {
+    return "killed by signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
+  }
+  return "exited with status " + std::to_string(status);
+}
+
+Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    return fail_errno(Code::io, "socketpair");
+  }
+  UniqueFd ours(ends[0]);
+  UniqueFd theirs(ends[1]);
+  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, theirs.get(), kChildSocket);
+  if (theirs.get() == kChildSocket) {
+    // dup2 onto itself would keep close-on-exec.
+    ::fcntl(theirs.get(), F_SETFD, 0);
+  }
+  std::vector<std::string> list = arguments(command);
+  // OpenMP threads that spin at a barrier cost up to 20x on a busy machine (docs/decisions).
+  std::vector<std::string> environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "OMP_WAIT_POLICY=passive",
+                                          "GOMP_SPINCOUNT=0"};
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, command.program.c_str(), &actions, nullptr, pointers(list).data(),
+                                  pointers(environment).data());
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    errno = error;
+    return fail_errno(Code::unavailable, "start " + command.program);
+  }
+  return WorkerProcess(pid, std::move(ours));
+}
+
+WorkerProcess::WorkerProcess(WorkerProcess&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)) {}
+
+WorkerProcess& WorkerProcess::operator=(WorkerProcess&& other) noexcept {
+  finish();
+  pid_ = std::exchange(other.pid_, -1);
+  socket_ = std::move(other.socket_);
+  return *this;
+}
+
+WorkerProcess::~WorkerProcess() { finish(); }
+
+WorkerExit WorkerProcess::finish() {
+  WorkerExit exit;
+  if (pid_ <= 0) {
+    return exit;
+  }
+  socket_.reset();
+  // A worker whose socket has closed is on its way out; what does not go is killed.
+  int status = 0;
+  pid_t reaped = 0;
+  for (int tries = 0; tries < 50 && reaped == 0; ++tries) {
+    reaped = ::waitpid(pid_, &status, WNOHANG);
+    if (reaped == 0) {
+      ::usleep(10'000);
+    }
+  }
+  if (reaped == 0) {
+    ::kill(pid_, SIGKILL);
+    while ((reaped = ::waitpid(pid_, &status, 0)) < 0 && errno == EINTR) {
+    }
+  }
+  pid_ = -1;
+  if (reaped > 0 && WIFSIGNALED(status)) {
+    exit.signal = WTERMSIG(status);
+  } else if (reaped > 0 && WIFEXITED(status)) {
+    exit.status = WEXITSTATUS(status);
+  }
+  return exit;
+}
+
+}  // namespace deepmoat::backend

@@ -1,0 +1,16 @@
+// What authenticated callers ask of the server itself: models, usage, keys, status.
+#pragma once
+
+#include "gateway/call.h"
+#include "gateway/responder.h"
+#include "gateway/services.h"
+
+namespace deepmoat::gateway {
+
+// The action writes its own audit records (keys: the command line without a server does too).
+[[nodiscard]] bool audits_itself(Handler handler);
+
+// Runs the action of an authenticated call's route.
+asio::awaitable<Response> act(AuthenticatedCall call, Services& services);
+
+}  // namespace deepmoat::gateway

@@ -1,0 +1,78 @@
+#include "gateway/audit_trail.h"
+
+#include <boost/asio/this_coro.hpp>
+
+#include "base/hex.h"
+#include "crypto/digest.h"
+#include "gateway/mailbox.h"
+
+namespace deepmoat::gateway {
+
+AuditTrail::AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret,
+                       const ReceivedCall& call)
+    : log_(log), clock_(clock), fingerprint_secret_(fingerprint_secret), received_ns_(call.received_ns) {
+  record.request_id = call.request_id.value();
+  record.ip_address = call.address;
+  record.authentication = "none";
+  if (call.route != nullptr) {
+    record.action = call.route->action;
+    record.operation = call.route->operation;
+  } else {
+    record.action = "unknown_route";
+    record.operation = audit::Operation::read;
+  }
+}
+
+std::string AuditTrail::fingerprint(std::string_view text) const {
+  const crypto::Digest tenant_key = crypto::hmac_sha256(fingerprint_secret_, "tenant:" + record.tenant);
+  const Secret key = Secret::copy_of(crypto::view(tenant_key));
+  return to_hex(crypto::view(crypto::hmac_sha256(key, text)));
+}
+
+asio::awaitable<Result<std::uint64_t>> AuditTrail::append(audit::Record record_to_write) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  const auto answer = std::make_shared<Mailbox<Result<std::uint64_t>>>(executor);
+  log_.append(std::move(record_to_write),
+              [answer](Result<std::uint64_t> sequence) { answer->push(std::move(sequence)); });
+  for (;;) {
+    auto taken = co_await answer->take(std::chrono::hours(1));
+    if (!taken.empty()) {
+      co_return std::move(taken.front());
+    }
+  }
+}
+
+asio::awaitable<Result<>> AuditTrail::intent() {
+  audit::Record written = record;
+  written.phase = audit::Phase::intent;
+  written.outcome = audit::Outcome::pending;
+  const auto sequence = co_await append(std::move(written));
+  if (!sequence) {
+    co_return std::unexpected(sequence.error());
+  }
+  record.intent_sequence = *sequence;
+  co_return Result<>();
+}
+
+asio::awaitable<Result<>> AuditTrail::result(audit::Outcome outcome, int status, std::string reason) {
+  record.phase = audit::Phase::result;
+  record.outcome = outcome;
+  record.status = status;
+  record.reason = std::move(reason);
+  record.duration_ms = static_cast<std::uint64_t>((clock_.mono_ns() - received_ns_) / 1'000'000);
+  const auto sequence = co_await append(record);
+  if (!sequence) {
+    co_return std::unexpected(sequence.error());
+  }
+  co_return Result<>();
+}
+
+wire::Refusal audit_unavailable() {
+  return {.status = 503,
+          .type = "service_unavailable_error",
+          .code = "audit_unavailable",
+          .message = "The audit log cannot be written, and nothing is answered without it.",
+          .retry_after_s = 30};
+}
+
+}  // namespace deepmoat::gateway

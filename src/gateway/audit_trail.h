@@ -1,0 +1,49 @@
+// The audit record of one call, filled in as the call goes through the stages.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <string_view>
+
+#include "audit/log.h"
+#include "audit/record.h"
+#include "base/clock.h"
+#include "base/secret.h"
+#include "gateway/call.h"
+
+namespace deepmoat::gateway {
+
+namespace asio = boost::asio;
+
+// Belongs to one call and its coroutine.
+class AuditTrail {
+ public:
+  AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret, const ReceivedCall& call);
+
+  // What the stages learn goes straight into the record.
+  audit::Record record;
+
+  // Fingerprint of text of `record.tenant`: equal texts of one tenant have equal fingerprints,
+  // texts of two tenants cannot be compared, and nothing can be read out of one.
+  [[nodiscard]] std::string fingerprint(std::string_view text) const;
+
+  // Durable before the effect. An error: answer 503 audit_unavailable and do nothing.
+  asio::awaitable<Result<>> intent();
+
+  // Durable before the last byte leaves.
+  asio::awaitable<Result<>> result(audit::Outcome outcome, int status, std::string reason);
+
+ private:
+  asio::awaitable<Result<std::uint64_t>> append(audit::Record record_to_write);
+
+  audit::Log& log_;
+  const Clock& clock_;
+  const Secret& fingerprint_secret_;
+  MonoNanos received_ns_;
+};
+
+// The refusal when the log cannot be written.
+[[nodiscard]] wire::Refusal audit_unavailable();
+
+}  // namespace deepmoat::gateway

@@ -1,0 +1,50 @@
+#include "gateway/health.h"
+
+#include <nlohmann/json.hpp>
+
+namespace deepmoat::gateway {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json checks(const Services& services) {
+  Json models = Json::object();
+  for (const Model& model : services.models.all()) {
+    models[model.name.value()] = backend::health_name(model.backend->status().health);
+  }
+  return {{"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
+          {"accepting", services.draining ? "draining" : "ok"},
+          {"models", models}};
+}
+
+// A server without any model is ready too: it manages keys.
+bool ready(const Services& services) {
+  return services.audit_log.healthy() && !services.draining &&
+         (services.models.all().empty() || services.models.ready());
+}
+
+}  // namespace
+
+Response answer_health(Handler handler, const Services& services) {
+  const bool is_ready = ready(services);
+  Response response;
+  Json body;
+  switch (handler) {
+    case Handler::livez: body = {{"status", "ok"}}; break;
+    case Handler::readyz:
+      response.status = is_ready ? 200 : 503;
+      body = {{"status", is_ready ? "ready" : "not ready"}, {"checks", checks(services)}};
+      break;
+    case Handler::health:
+      // llama-server's and vLLM's path: 200 once a model answers.
+      response.status = is_ready ? 200 : 503;
+      body = {{"status", is_ready ? "ok" : "loading model"}};
+      break;
+    default: response.status = 404; break;
+  }
+  response.body = body.dump();
+  return response;
+}
+
+}  // namespace deepmoat::gateway

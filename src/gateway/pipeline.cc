@@ -1,0 +1,168 @@
+#include "gateway/pipeline.h"
+
+#include "base/log.h"
+#include "gateway/admin.h"
+#include "gateway/audit_trail.h"
+#include "gateway/health.h"
+#include "gateway/stages/infer.h"
+#include "wire/sse.h"
+
+namespace deepmoat::gateway {
+
+namespace {
+
+// The stages before the effect. None of them waits for anything.
+wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& services, wire::RequestReader& reader,
+                                    AuditTrail& trail) {
+  TRY(AuthenticatedCall authenticated, authenticate(std::move(received), services, trail));
+  TRY(AdmittedCall admitted, admit(std::move(authenticated), services, reader, trail));
+  TRY(ClassifiedCall classified, classify(std::move(admitted), trail));
+  return route(std::move(classified), services, trail);
+}
+
+// A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
+asio::awaitable<void> refuse(wire::Refusal refusal, Responder& responder, AuditTrail& trail) {
+  const auto recorded = co_await trail.result(audit::Outcome::refused, refusal.status, refusal.code);
+  Response response = to_response(recorded ? refusal : audit_unavailable());
+  co_await responder.send(std::move(response));
+}
+
+// Tokens and a place in the key's quota: settled whatever the outcome was.
+void account(FinishedCall& call, const Services& services) {
+  services.ledger.settle(std::move(call.routed.classified.admitted.reservation), call.usage.prompt_tokens(),
+                         call.usage.completion_tokens());
+}
+
+audit::Outcome outcome_of(const FinishedCall& call) {
+  if (call.cancelled) {
+    return audit::Outcome::cancelled;
+  }
+  if (!call.failure) {
+    return audit::Outcome::success;
+  }
+  // A refusal of the backend came before anything was computed.
+  return call.failure->status < 500 ? audit::Outcome::refused : audit::Outcome::failed;
+}
+
+int status_of(const FinishedCall& call) {
+  if (call.cancelled) {
+    return 499;  // nginx's "client closed request": logs only, nobody receives it
+  }
+  return call.failure && !call.streaming ? call.failure->status : 200;
+}
+
+// What ends a stream: finish reasons, usage, [DONE]; or an error event, and no [DONE].
+std::string stream_end(const FinishedCall& call) {
+  if (call.failure) {
+    return wire::sse_event(wire::error_body(*call.failure));
+  }
+  const wire::ChunkWriter writer(call.routed.head, call.routed.classified.admitted.inference.include_usage);
+  std::string bytes;
+  for (std::uint32_t index = 0; index < call.choices.size(); ++index) {
+    bytes += writer.finished(index, call.choices[index].reason);
+  }
+  bytes += writer.usage(call.usage);
+  bytes += wire::kSseDone;
+  return bytes;
+}
+
+// The last bytes of the answer.
+asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
+  const bool wants_stream = call.routed.classified.admitted.inference.stream;
+  if (!call.streaming && (call.failure || !wants_stream)) {
+    Response response = call.failure ? to_response(*call.failure)
+                                     : Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage)};
+    co_await responder.send(std::move(response));
+    co_return;
+  }
+  if (!call.streaming) {
+    // A stream in which no text came.
+    Headers headers = stream_headers();
+    co_await responder.begin_stream(std::move(headers));
+  }
+  std::string bytes = stream_end(call);
+  co_await responder.stream(std::move(bytes));
+  co_await responder.end_stream(!call.failure);
+}
+
+asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder, Services& services,
+                                    wire::RequestReader& reader) {
+  AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, received);
+  auto routed = prepare(std::move(received), services, reader, trail);
+  if (!routed) {
+    co_await refuse(std::move(routed).error(), responder, trail);
+    co_return;
+  }
+  const auto intent = co_await trail.intent();
+  if (!intent) {
+    Response response = to_response(audit_unavailable());
+    co_await responder.send(std::move(response));
+    co_return;
+  }
+  FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
+  account(finished, services);
+  trail.record.bytes_out = responder.bytes_sent();
+  const auto recorded = co_await trail.result(outcome_of(finished), status_of(finished),
+                                              finished.failure ? finished.failure->code : std::string());
+  if (!recorded) {
+    finished.failure = audit_unavailable();
+  }
+  if (finished.cancelled) {
+    co_await responder.end_stream(false);
+    co_return;
+  }
+  co_await respond(finished, responder);
+}
+
+// Routes that read or change the server itself.
+asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Services& services) {
+  AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, received);
+  const Route& route_taken = *received.route;
+  auto authenticated = authenticate(std::move(received), services, trail);
+  if (!authenticated) {
+    co_await refuse(std::move(authenticated).error(), responder, trail);
+    co_return;
+  }
+  if (audits_itself(route_taken.handler)) {
+    // The key service writes the intent and the result: it does so for the command line too.
+    Response response = co_await act(*std::move(authenticated), services);
+    co_await responder.send(std::move(response));
+    co_return;
+  }
+  const auto intent = co_await trail.intent();
+  Response response = to_response(audit_unavailable());
+  if (intent) {
+    response = co_await act(*std::move(authenticated), services);
+    const audit::Outcome outcome = response.status < 400 ? audit::Outcome::success : audit::Outcome::refused;
+    const auto recorded = co_await trail.result(outcome, response.status, "");
+    if (!recorded) {
+      response = to_response(audit_unavailable());
+    }
+  }
+  co_await responder.send(std::move(response));
+}
+
+}  // namespace
+
+asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services& services,
+                               wire::RequestReader& reader) {
+  const Handler handler = call.route->handler;
+  if (!call.route->permission) {
+    Response response = answer_health(handler, services);
+    co_await responder.send(std::move(response));
+    co_return;
+  }
+  if (handler == Handler::chat_completions || handler == Handler::completions || handler == Handler::predict) {
+    co_await run_inference(std::move(call), responder, services, reader);
+    co_return;
+  }
+  co_await run_action(std::move(call), responder, services);
+}
+
+asio::awaitable<void> refuse_call(ReceivedCall call, wire::Refusal refusal, Responder& responder,
+                                  Services& services) {
+  AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, call);
+  co_await refuse(std::move(refusal), responder, trail);
+}
+
+}  // namespace deepmoat::gateway

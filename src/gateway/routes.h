@@ -1,0 +1,56 @@
+// The route table: every path that is served, in one file. What is not here is 404.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "audit/record.h"
+#include "identity/roles.h"
+
+namespace deepmoat::gateway {
+
+enum class Handler : std::uint8_t {
+  chat_completions,
+  completions,
+  predict,
+  list_models,
+  show_model,
+  own_usage,
+  create_key,
+  list_keys,
+  show_key,
+  revoke_key,
+  expire_key,
+  status,
+  livez,
+  readyz,
+  health,
+};
+
+struct Route {
+  std::string_view method;
+  std::string_view pattern;  // "{}" stands for the rest of the path, or for one segment before a "/"
+  Handler handler;
+  std::optional<identity::Permission> permission;  // none: open to everybody, and not audited
+  std::string_view action;                         // of the audit record
+  audit::Operation operation;
+};
+
+[[nodiscard]] std::span<const Route> routes();
+
+struct RouteMatch {
+  const Route* route = nullptr;
+  std::string argument;        // what "{}" stood for, decoded
+  bool path_known = false;     // the path exists, with another method
+  std::string allowed_methods; // for the Allow header of a 405
+};
+
+// `path` is decoded, without query.
+[[nodiscard]] RouteMatch match_route(std::string_view method, std::string_view path);
+
+// The table as Markdown for docs/api.md; a test holds the page to it.
+[[nodiscard]] std::string routes_markdown();
+
+}  // namespace deepmoat::gateway

@@ -1,0 +1,77 @@
+// Who sent this call, and may his role use this route?
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "gateway/audit_trail.h"
+#include "gateway/call.h"
+#include "gateway/services.h"
+
+namespace deepmoat::gateway {
+
+namespace {
+
+// The data folder's own socket: who can open it owns the folder, and with it every secret.
+identity::Principal local_principal(std::uint32_t uid) {
+  return {.key_id = KeyId(),
+          .client_id = ClientId(fmt::format("local:{}", uid)),
+          .tenant = TenantId(std::string(identity::kHomeTenant)),
+          .role = identity::Role::admin,
+          .kind = identity::KeyKind::adm,
+          .expires_ms = 0};
+}
+
+wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
+  return {.status = 401,
+          .type = "authentication_error",
+          .code = std::string(identity::failure_code(failure.kind)),
+          .message = std::string(identity::failure_message(failure.kind))};
+}
+
+wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services, AuditTrail& trail) {
+  if (call.local_uid) {
+    trail.record.authentication = "local_socket";
+    return local_principal(*call.local_uid);
+  }
+  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns); wait_s > 0) {
+    return std::unexpected(wire::Refusal{.status = 429,
+                                         .type = "rate_limit_error",
+                                         .code = "too_many_failed_authentications",
+                                         .message = "Too many failed authentications from this address.",
+                                         .retry_after_s = wait_s});
+  }
+  if (call.presented_key.empty()) {
+    return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
+  }
+  auto principal = services.authenticator.authenticate(call.presented_key, services.clock.unix_ms());
+  if (!principal) {
+    services.failures.record_failure(call.address, call.received_ns);
+    trail.record.key_id = principal.error().key_id.value();
+    trail.record.operator_id = principal.error().client_id.value();
+    trail.record.tenant = principal.error().tenant.value();
+    return std::unexpected(unauthenticated(principal.error()));
+  }
+  trail.record.authentication = "api_key";
+  return *std::move(principal);
+}
+
+}  // namespace
+
+wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Services& services, AuditTrail& trail) {
+  TRY(identity::Principal principal, identify(call, services, trail));
+  trail.record.tenant = principal.tenant.value();
+  trail.record.operator_id = principal.client_id.value();
+  trail.record.key_id = principal.key_id.value();
+  trail.record.role = identity::role_name(principal.role);
+  if (call.route->permission && !identity::allowed(principal.role, *call.route->permission)) {
+    return std::unexpected(
+        wire::Refusal{.status = 403,
+                      .type = "permission_error",
+                      .code = "permission_denied",
+                      .message = fmt::format("A key of role '{}' may not do this; it needs the permission '{}'.",
+                                             identity::role_name(principal.role),
+                                             identity::permission_name(*call.route->permission))});
+  }
+  return AuthenticatedCall(std::move(call), std::move(principal));
+}
+
+}  // namespace deepmoat::gateway

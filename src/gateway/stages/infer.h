@@ -1,0 +1,18 @@
+// Runs a call on its backend and passes the answer on as it comes.
+#pragma once
+
+#include "gateway/call.h"
+#include "gateway/responder.h"
+#include "gateway/services.h"
+
+namespace deepmoat::gateway {
+
+// Streams everything but the end: what closes the answer waits for the audit record. When the
+// client goes away, or its key is revoked, generation is stopped and what had run is returned.
+[[nodiscard]] asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
+                                                  AuditTrail& trail);
+
+// Headers of a streamed answer.
+[[nodiscard]] Headers stream_headers();
+
+}  // namespace deepmoat::gateway

@@ -1,0 +1,89 @@
+#include "wire/json_reader.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace deepmoat::wire {
+
+std::optional<Element> find_field(const Object& object, std::string_view name) {
+  Element element;
+  if (object.at_key(name).get(element) != simdjson::SUCCESS || element.is_null()) {
+    return std::nullopt;
+  }
+  return element;
+}
+
+OrRefusal<std::optional<std::string>> read_text(const Object& object, std::string_view name) {
+  const auto element = find_field(object, name);
+  if (!element) {
+    return std::nullopt;
+  }
+  std::string_view text;
+  if (element->get(text) != simdjson::SUCCESS) {
+    return std::unexpected(invalid(std::string(name), fmt::format("'{}' must be a string.", name), "invalid_type"));
+  }
+  return std::string(text);
+}
+
+OrRefusal<std::optional<bool>> read_bool(const Object& object, std::string_view name) {
+  const auto element = find_field(object, name);
+  if (!element) {
+    return std::nullopt;
+  }
+  bool value = false;
+  if (element->get(value) != simdjson::SUCCESS) {
+    return std::unexpected(
+        invalid(std::string(name), fmt::format("'{}' must be true or false.", name), "invalid_type"));
+  }
+  return value;
+}
+
+OrRefusal<std::optional<double>> read_number(const Object& object, std::string_view name, double low, double high) {
+  const auto element = find_field(object, name);
+  if (!element) {
+    return std::nullopt;
+  }
+  double value = 0;
+  if (element->get(value) != simdjson::SUCCESS) {
+    return std::unexpected(invalid(std::string(name), fmt::format("'{}' must be a number.", name), "invalid_type"));
+  }
+  if (!(value >= low && value <= high)) {
+    return std::unexpected(
+        invalid(std::string(name), fmt::format("'{}' is {} and must be {} to {}.", name, value, low, high)));
+  }
+  return value;
+}
+
+std::optional<std::int64_t> as_integer(const Element& element) {
+  std::int64_t value = 0;
+  if (element.get(value) == simdjson::SUCCESS) {
+    return value;
+  }
+  double real = 0;
+  if (element.is_double() && element.get(real) == simdjson::SUCCESS && std::trunc(real) == real &&
+      std::abs(real) < 9e15) {
+    return static_cast<std::int64_t>(real);
+  }
+  return std::nullopt;
+}
+
+OrRefusal<std::optional<std::int64_t>> read_integer(const Object& object, std::string_view name, std::int64_t low,
+                                                    std::int64_t high) {
+  const auto element = find_field(object, name);
+  if (!element) {
+    return std::nullopt;
+  }
+  const auto value = as_integer(*element);
+  if (!value) {
+    return std::unexpected(
+        invalid(std::string(name), fmt::format("'{}' must be a whole number.", name), "invalid_type"));
+  }
+  if (*value < low || *value > high) {
+    return std::unexpected(
+        invalid(std::string(name), fmt::format("'{}' is {} and must be {} to {}.", name, *value, low, high)));
+  }
+  return value;
+}
+
+}  // namespace deepmoat::wire

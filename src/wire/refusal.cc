@@ -1,0 +1,54 @@
+#include "wire/refusal.h"
+
+#include <nlohmann/json.hpp>
+
+namespace deepmoat::wire {
+
+Refusal invalid(std::string param, std::string message, std::string code) {
+  return {.status = 400,
+          .type = "invalid_request_error",
+          .code = std::move(code),
+          .message = std::move(message),
+          .param = std::move(param)};
+}
+
+Refusal to_refusal(const Error& error) {
+  const auto refuse = [&](int status, const char* type, const char* code) {
+    return Refusal{.status = status, .type = type, .code = code, .message = error.message};
+  };
+  switch (error.code) {
+    case Code::invalid_argument: return refuse(400, "invalid_request_error", "invalid_value");
+    case Code::not_found: return refuse(404, "invalid_request_error", "not_found");
+    case Code::already_exists: return refuse(409, "invalid_request_error", "already_exists");
+    case Code::unauthenticated: return refuse(401, "authentication_error", "invalid_api_key");
+    case Code::permission_denied: return refuse(403, "permission_error", "permission_denied");
+    case Code::resource_exhausted: {
+      Refusal refusal = refuse(429, "rate_limit_error", "rate_limit_exceeded");
+      refusal.retry_after_s = 1;
+      return refusal;
+    }
+    case Code::unavailable: {
+      Refusal refusal = refuse(503, "service_unavailable_error", "unavailable");
+      refusal.retry_after_s = 1;
+      return refusal;
+    }
+    case Code::cancelled: return refuse(499, "server_error", "cancelled");
+    case Code::timeout: return refuse(504, "server_error", "timeout");
+    case Code::corrupt:
+    case Code::io:
+    case Code::internal: break;
+  }
+  return {.message = "The server failed to handle the request. Its log has the reason under this request id."};
+}
+
+std::string error_body(const Refusal& refusal) {
+  nlohmann::ordered_json error;
+  error["message"] = refusal.message;
+  error["type"] = refusal.type;
+  error["param"] = refusal.param.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(refusal.param);
+  error["code"] = refusal.code;
+  const nlohmann::ordered_json body = {{"error", error}};
+  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace deepmoat::wire

@@ -1,0 +1,37 @@
+// What a caller gets when a stage says no: HTTP status and OpenAI's error body, all four keys.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+
+#include "base/result.h"
+
+namespace deepmoat::wire {
+
+// Types of OpenAI's errors: "invalid_request_error", "authentication_error", "permission_error",
+// "rate_limit_error", "server_error", "service_unavailable_error".
+struct Refusal {
+  int status = 500;
+  std::string type = "server_error";
+  std::string code = "internal_error";
+  std::string message;                // for a person: names the field and the fix
+  std::string param;                  // the field at fault; empty: null
+  std::uint32_t retry_after_s = 0;    // 0: no Retry-After header
+};
+
+template <class T = void>
+using OrRefusal = std::expected<T, Refusal>;
+
+// 400 invalid_request_error about the field `param`.
+[[nodiscard]] Refusal invalid(std::string param, std::string message,
+                              std::string code = "invalid_value");
+
+// Maps an error of ours to what a client may know. Messages of internal, io and corrupt errors
+// stay inside: they may name paths.
+[[nodiscard]] Refusal to_refusal(const Error& error);
+
+// {"error":{"message","type","param","code"}}
+[[nodiscard]] std::string error_body(const Refusal& refusal);
+
+}  // namespace deepmoat::wire
