@@ -29,12 +29,12 @@ PACKAGE = "llama-cpp-python"
 VERSION = "0.3.36"
 COMMIT = "0c1e57098"
 SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
-TREE_SHA256 = "3db43e43c20d250e9bfe3e7695e40a95daa8411652d89e94e7630b461204f381"  # tree_digest()
+TREE_SHA256 = "7589bc349be4e2c34cd2a070d64a4a7ab305c15c9ae79ad5bcea205d02f643fa"  # tree_digest()
 SDIST_PREFIX = f"llama_cpp_python-{VERSION}/vendor/llama.cpp/"
 
 # What the build reads. The rest of the tree (120 MB of test vocabularies and documents) stays out.
-PARTS = ("CMakeLists.txt", "LICENSE", "licenses", "cmake", "common", "ggml", "include", "src",
-         "tools", "vendor")
+PARTS = ("CMakeLists.txt", "LICENSE", "licenses", "cmake", "common", "ggml", "include",
+         "scripts", "src", "tools", "vendor")
 
 ROOT = Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "cmake" / "llama.cpp-patches"

@@ -106,8 +106,16 @@ def run_logged(command: list[str], log: Path, progress: Progress, env=None, cwd=
                 raise
     if child.returncode != 0:
         progress.close(f"failed with status {child.returncode}")
-        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]
-        raise Problem("\n".join(tail) + f"\nThe whole log: {log}")
+        raise Problem(f"{what_failed(log)}\nThe whole log: {log}")
+
+
+def what_failed(log: Path) -> str:
+    """The lines from the first failed step of ninja on, or else the end of the log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("FAILED:"):
+            return "\n".join(lines[number:number + 40])
+    return "\n".join(lines[-30:])
 
 
 def has_pip(python: str) -> bool:
