@@ -118,7 +118,9 @@ class Log::Impl {
         offset_(position.offset), chain_(position.chain),
         next_queued_(position.chain.next_sequence), durable_(position.chain.next_sequence - 1),
         preparer_(options_, position.segments), commit_thread_([this] { run(); }) {
-    preparer_.want(segment_number_ + 1);
+    if (offset_ != 0) {
+      preparer_.want(segment_number_ + 1);
+    }
   }
 
   ~Impl() {
@@ -236,6 +238,9 @@ class Log::Impl {
     if (::fdatasync(segment_.get()) != 0) {
       return fail_errno(Code::io, "fdatasync");
     }
+    if (offset_ == 0) {  // only now: never more than one blank segment, whenever we are killed
+      preparer_.want(segment_number_ + 1);
+    }
     offset_ += buffer_.size();
     chain_ = chain;
     done = next;
@@ -255,7 +260,6 @@ class Log::Impl {
     segment_bytes_ = made.bytes();
     segment_number_ = number;
     offset_ = 0;
-    preparer_.want(number + 1);
     return {};
   }
 

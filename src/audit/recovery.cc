@@ -70,27 +70,11 @@ Result<Scan> judge_blank(const SegmentFile& file, std::string_view bytes, const 
   return scan;
 }
 
-// Parses the header of `bytes` and checks it against the file and, when known, the chain so far.
 Result<SegmentHeader> check_header(const SegmentFile& file, std::string_view bytes,
-                                   const ChainState* chain) {
+                                   const ChainState* before) {
   SegmentHeader header;
-  const char* why = parse_segment_header(bytes, header);
-  if (why == nullptr && header.number != file.number()) {
-    why = "the segment's number is not its file name's";
-  }
-  if (why == nullptr && header.segment_bytes != file.bytes()) {
-    why = "the file's length is not the one in its header";
-  }
-  const ChainState beginning;
-  if (file.number() == 1) {
-    chain = &beginning;
-  }
-  if (why == nullptr && chain != nullptr &&
-      (header.first_sequence != chain->next_sequence || header.previous_hash != chain->last_hash)) {
-    why = "the segment does not continue the one before it";
-  }
-  if (why != nullptr) {
-    return corrupt(file, chain != nullptr ? chain->next_sequence : header.first_sequence, 0, why);
+  if (const char* why = check_segment_header(file, bytes, before, header); why != nullptr) {
+    return corrupt(file, before != nullptr ? before->next_sequence : header.first_sequence, 0, why);
   }
   return header;
 }

@@ -10,8 +10,6 @@
 #include <cerrno>
 #include <charconv>
 
-#include "audit/format.h"
-
 namespace deepmoat::audit {
 
 namespace {
@@ -115,6 +113,28 @@ Result<std::string> SegmentFile::read(std::uint64_t offset, std::size_t bytes_ma
   std::string bytes(std::min<std::uint64_t>(bytes_max, bytes_ - std::min(offset, bytes_)), '\0');
   CHECK_OK(read_at(file_.get(), bytes.data(), bytes.size(), offset, path_));
   return bytes;
+}
+
+const char* check_segment_header(const SegmentFile& file, std::string_view bytes,
+                                 const ChainState* before, SegmentHeader& header) {
+  if (const char* why = parse_segment_header(bytes, header); why != nullptr) {
+    return why;
+  }
+  if (header.number != file.number()) {
+    return "the segment's number is not its file name's";
+  }
+  if (header.segment_bytes != file.bytes()) {
+    return "the file's length is not the one in its header";
+  }
+  const ChainState beginning;
+  if (file.number() == 1) {
+    before = &beginning;
+  }
+  if (before != nullptr && (header.first_sequence != before->next_sequence ||
+                            header.previous_hash != before->last_hash)) {
+    return "the segment does not continue the one before it";
+  }
+  return nullptr;
 }
 
 Result<> prepare_segment(const std::filesystem::path& directory, std::uint64_t number,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "audit/format.h"
 #include "base/file.h"
 #include "base/result.h"
 
@@ -41,6 +42,12 @@ class SegmentFile {
   std::uint64_t number_ = 0;
   std::uint64_t bytes_ = 0;
 };
+
+// Parses the header in `bytes` and checks it against the file and, where that is known, against
+// where the segment before it ended (the first segment begins the chain). Returns nullptr and
+// fills `header`, or says what is wrong.
+[[nodiscard]] const char* check_segment_header(const SegmentFile& file, std::string_view bytes,
+                                               const ChainState* before, SegmentHeader& header);
 
 // Makes segment `number`: zeros to its full length, durable, and so is its entry in the folder.
 // Takes as long as writing `segment_bytes` takes.
