@@ -320,7 +320,7 @@ def check(root: Path, build: Path | None = None) -> list[Violation]:
     found = list(check_modules(tree))
     found += check_dead_files(tree)
     python = [name for name in tree.files
-              if name.endswith(".py") or name in ("up", "test", ".ci/run")]
+              if name.endswith(".py") or name in ("up", "test")]
     for name in [*tree.cpp(), *python]:
         found += check_sizes(tree, name)
         found += check_code(tree, name)
