@@ -65,8 +65,7 @@ TEST(Crash, NoAcknowledgedRecordIsLost) {
     ::close(pipe_ends[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with "
-                                     << WEXITSTATUS(status);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
     const VerifyReport report = verified(folder);
     ASSERT_TRUE(report.intact()) << describe(report);
     ASSERT_GE(report.records, acknowledged);

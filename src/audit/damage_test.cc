@@ -50,8 +50,8 @@ class Damage : public ::testing::Test {
     EXPECT_EQ(report.records, sequence - 1);
   }
   void expect_open_refused() {
-    const auto log = Log::open({.directory = folder_.log(), .segment_bytes = kSegmentBytesMin},
-                               clock_);
+    const auto log =
+        Log::open({.directory = folder_.log(), .segment_bytes = kSegmentBytesMin}, clock_);
     ASSERT_FALSE(log.has_value());
     EXPECT_EQ(log.error().code, Code::corrupt) << log.error().message;
   }
@@ -78,8 +78,8 @@ TEST_F(Damage, CutAtEveryByteRecoversThePrefix) {
       ++kept;
     }
     {
-      const auto log = Log::open(
-          {.directory = folder_.log(), .segment_bytes = kSegmentBytesMin}, clock_);
+      const auto log =
+          Log::open({.directory = folder_.log(), .segment_bytes = kSegmentBytesMin}, clock_);
       if (cut < kSegmentHeaderBytes && cut > 0) {
         // The spare after it shows that this header once was whole: not a crash's work.
         ASSERT_FALSE(log.has_value()) << cut;
@@ -168,8 +168,9 @@ TEST_F(Damage, OpeningAFlippedLogNeverInventsARecord) {
     const std::uint64_t bit = random() % (bytes.size() * 8);
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
     write_bytes(folder_.segment(segment), bytes);
-    const bool opened = Log::open({.directory = folder_.log(), .segment_bytes = kSegmentBytesMin},
-                                  clock_).has_value();
+    const bool opened =
+        Log::open({.directory = folder_.log(), .segment_bytes = kSegmentBytesMin}, clock_)
+            .has_value();
     const VerifyReport report = verified(folder_);
     ASSERT_LE(report.records, records_);
     if (opened && segment + 1 >= count_) {

@@ -10,9 +10,15 @@ namespace deepmoat::audit {
 
 namespace {
 
-constexpr std::string_view kSegmentMagic{"\xd7" "DMAUD\r\n", 8};
+constexpr std::string_view kSegmentMagic{
+    "\xd7"
+    "DMAUD\r\n",
+    8};
 // Starts with a byte that no body holds (bodies are ASCII), so no record can pose as a frame.
-constexpr std::string_view kFrameMagic{"\xd7" "DMR", 4};
+constexpr std::string_view kFrameMagic{
+    "\xd7"
+    "DMR",
+    4};
 
 template <class Int>
 void put(char* out, Int value) {
@@ -155,16 +161,14 @@ void judge_tail(std::string_view segment, std::uint64_t offset, std::uint64_t ne
     }
     // Pages of one write may reach the disk in any order, so whole frames of the interrupted
     // commit may stand behind a hole. A later commit is only written once this one is durable.
-    const bool same_commit =
-        at != offset && frame.sequence > next_sequence &&
-        frame.sequence - next_sequence <= frame.batch_index;
+    const bool same_commit = at != offset && frame.sequence > next_sequence &&
+                             frame.sequence - next_sequence <= frame.batch_index;
     if (!same_commit) {
       scan.end = ScanEnd::corrupt;
-      scan.why = at == offset
-                     ? fmt::format("record {} stands where record {} belongs", frame.sequence,
-                                   next_sequence)
-                     : fmt::format("{}, yet the valid record {} follows at offset {}", why,
-                                   frame.sequence, at);
+      scan.why = at == offset ? fmt::format("record {} stands where record {} belongs",
+                                            frame.sequence, next_sequence)
+                              : fmt::format("{}, yet the valid record {} follows at offset {}", why,
+                                            frame.sequence, at);
       return;
     }
     ++scan.whole_after_tear;

@@ -33,8 +33,8 @@ struct SegmentHeader {
   std::uint64_t segment_bytes = 0;   // size of the file
   std::uint64_t first_sequence = 0;  // of the first record in it
   UnixMillis created_unix_ms = 0;
-  crypto::Digest previous_hash{};    // of the last frame before this segment; zeros in the first
-  crypto::Digest hash{};             // of this header; what its first frame chains to
+  crypto::Digest previous_hash{};  // of the last frame before this segment; zeros in the first
+  crypto::Digest hash{};           // of this header; what its first frame chains to
 };
 
 // Encodes the header and fills in `header.hash`.
@@ -50,8 +50,8 @@ struct Frame {
   crypto::Digest previous_hash{};
   std::string_view body;
   crypto::Digest hash{};
-  std::uint64_t offset = 0;       // of its first byte in the segment
-  std::size_t bytes = 0;          // the whole frame
+  std::uint64_t offset = 0;  // of its first byte in the segment
+  std::size_t bytes = 0;     // the whole frame
 };
 
 // Appends a frame to `out` and returns its hash.
@@ -82,8 +82,8 @@ struct Scan {
   std::uint64_t offset = 0;             // where the next frame would begin, or the bad one does
   std::uint64_t last_batch_offset = 0;  // where the last commit's first frame begins
   std::uint64_t records = 0;
-  std::uint64_t whole_after_tear = 0;   // torn: whole frames of the interrupted commit behind it
-  std::string why;                      // torn, corrupt
+  std::uint64_t whole_after_tear = 0;  // torn: whole frames of the interrupted commit behind it
+  std::string why;                     // torn, corrupt
 };
 
 using FrameVisitor = std::function<void(const Frame&)>;

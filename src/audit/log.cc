@@ -40,8 +40,7 @@ struct Pending {
 class Preparer {
  public:
   Preparer(const LogOptions& options, std::uint64_t ready_up_to)
-      : options_(options), ready_(ready_up_to), wanted_(ready_up_to),
-        thread_([this] { run(); }) {}
+      : options_(options), ready_(ready_up_to), wanted_(ready_up_to), thread_([this] { run(); }) {}
   ~Preparer() {
     {
       const std::lock_guard lock(mutex_);
@@ -96,7 +95,7 @@ class Preparer {
   const LogOptions options_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::uint64_t ready_;   // segments 1..ready_ exist
+  std::uint64_t ready_;  // segments 1..ready_ exist
   std::uint64_t wanted_;
   std::optional<Error> error_;
   bool stopping_ = false;
@@ -113,11 +112,18 @@ class Log::Impl {
  public:
   Impl(LogOptions options, const Clock& clock, UniqueFd lock, UniqueFd segment,
        std::uint64_t segment_bytes, const WritePosition& position)
-      : options_(std::move(options)), clock_(clock), lock_(std::move(lock)),
-        segment_(std::move(segment)), segment_bytes_(segment_bytes), segment_number_(position.segment),
-        offset_(position.offset), chain_(position.chain),
-        next_queued_(position.chain.next_sequence), durable_(position.chain.next_sequence - 1),
-        preparer_(options_, position.segments), commit_thread_([this] { run(); }) {
+      : options_(std::move(options)),
+        clock_(clock),
+        lock_(std::move(lock)),
+        segment_(std::move(segment)),
+        segment_bytes_(segment_bytes),
+        segment_number_(position.segment),
+        offset_(position.offset),
+        chain_(position.chain),
+        next_queued_(position.chain.next_sequence),
+        durable_(position.chain.next_sequence - 1),
+        preparer_(options_, position.segments),
+        commit_thread_([this] { run(); }) {
     if (offset_ != 0) {
       preparer_.want(segment_number_ + 1);
     }
@@ -146,9 +152,9 @@ class Log::Impl {
         return std::unexpected(*failure_);
       }
       if (queue_.size() >= options_.queue_records_max) {
-        return fail(Code::unavailable,
-                    fmt::format("audit_unavailable: {} records wait for the disk already",
-                                queue_.size()));
+        return fail(
+            Code::unavailable,
+            fmt::format("audit_unavailable: {} records wait for the disk already", queue_.size()));
       }
       pending.done = std::move(done);
       queue_.push_back(std::move(pending));
@@ -217,9 +223,11 @@ class Log::Impl {
     buffer_.clear();
     ChainState chain = chain_;
     if (offset_ == 0) {
-      SegmentHeader header{.number = segment_number_, .segment_bytes = segment_bytes_,
+      SegmentHeader header{.number = segment_number_,
+                           .segment_bytes = segment_bytes_,
                            .first_sequence = chain.next_sequence,
-                           .created_unix_ms = clock_.unix_ms(), .previous_hash = chain.last_hash};
+                           .created_unix_ms = clock_.unix_ms(),
+                           .previous_hash = chain.last_hash};
       buffer_ = encode_segment_header(header);
       chain.last_hash = header.hash;
     }
@@ -339,10 +347,10 @@ class Log::Impl {
 Result<std::unique_ptr<Log>> Log::open(LogOptions options, const Clock& clock) {
   if (options.segment_bytes < kSegmentBytesMin || options.segment_bytes > kSegmentBytesMax ||
       options.segment_bytes % kSegmentPageBytes != 0) {
-    return fail(Code::invalid_argument,
-                fmt::format("audit segment_bytes is {}; use a multiple of {} from {} to {}",
-                            options.segment_bytes, kSegmentPageBytes, kSegmentBytesMin,
-                            kSegmentBytesMax));
+    return fail(
+        Code::invalid_argument,
+        fmt::format("audit segment_bytes is {}; use a multiple of {} from {} to {}",
+                    options.segment_bytes, kSegmentPageBytes, kSegmentBytesMin, kSegmentBytesMax));
   }
   CHECK_OK(make_directory(options.directory, 0700));
   TRY(UniqueFd lock, lock_file(options.directory / "lock"));
@@ -373,6 +381,8 @@ Result<std::uint64_t> Log::append_and_wait(Record record) {
   return impl_->wait_until_durable(sequence);
 }
 
-bool Log::healthy() const { return impl_->healthy(); }
+bool Log::healthy() const {
+  return impl_->healthy();
+}
 
 }  // namespace deepmoat::audit

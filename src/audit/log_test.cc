@@ -139,8 +139,9 @@ TEST(Log, CallbacksComeInOrderWithTheirSequence) {
 TEST(Log, RefusesOverTheQueueLimitAndRecovers) {
   const ScratchFolder folder;
   ManualClock clock(kStart);
-  auto opened = Log::open({.directory = folder.log(), .segment_bytes = kSegmentBytesMin,
-                           .queue_records_max = 2}, clock);
+  auto opened = Log::open(
+      {.directory = folder.log(), .segment_bytes = kSegmentBytesMin, .queue_records_max = 2},
+      clock);
   ASSERT_TRUE(opened.has_value());
   Log& log = **opened;
   std::promise<void> entered;
@@ -153,9 +154,8 @@ TEST(Log, RefusesOverTheQueueLimitAndRecovers) {
   log.append(sample_record(2), [](Result<std::uint64_t> r) { EXPECT_EQ(r.value(), 2U); });
   log.append(sample_record(3), [](Result<std::uint64_t> r) { EXPECT_EQ(r.value(), 3U); });
   bool refused = false;
-  log.append(sample_record(4), [&](Result<std::uint64_t> r) {
-    refused = !r && r.error().code == Code::unavailable;
-  });
+  log.append(sample_record(4),
+             [&](Result<std::uint64_t> r) { refused = !r && r.error().code == Code::unavailable; });
   EXPECT_TRUE(refused);
   EXPECT_TRUE(log.healthy());
   release.set_value();
@@ -257,10 +257,8 @@ int fails_closed(const ScratchFolder& folder, const std::function<void()>& fill_
 
 TEST(Log, FailsClosedWhenAWriteFails) {
   const ScratchFolder folder;
-  EXPECT_EQ(in_child_with_file_limit(20'000,
-                                     [&](const auto& limit) {
-                                       return fails_closed(folder, limit, 64 * 1024);
-                                     }),
+  EXPECT_EQ(in_child_with_file_limit(
+                20'000, [&](const auto& limit) { return fails_closed(folder, limit, 64 * 1024); }),
             0);
   // After the repair: a new process goes on behind the last whole record.
   const SystemClock clock;
@@ -284,9 +282,9 @@ TEST(Log, FailsClosedWhenNoSegmentCanBeMade) {
                                        }
                                        limit();
                                        const SystemClock clock;
-                                       auto log = Log::open({.directory = folder.log(),
-                                                             .segment_bytes = 64 * 1024},
-                                                            clock);
+                                       auto log = Log::open(
+                                           {.directory = folder.log(), .segment_bytes = 64 * 1024},
+                                           clock);
                                        if (!log) {
                                          return 10;
                                        }

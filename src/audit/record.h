@@ -17,7 +17,7 @@ enum class Phase : std::uint8_t { intent, result };
 enum class Operation : std::uint8_t { read, write, erase, execute };  // READ WRITE DELETE EXECUTE
 
 enum class Outcome : std::uint8_t {
-  pending,    // an intent: not known yet
+  pending,  // an intent: not known yet
   success,
   refused,    // a stage said no: `status` and `reason` say which
   failed,     // something broke after the effect had begun
@@ -29,33 +29,33 @@ struct Record {
   Phase phase = Phase::intent;
   Operation operation = Operation::execute;
   Outcome outcome = Outcome::pending;
-  UnixMillis unix_ms = 0;       // set by the log
-  MonoNanos mono_ns = 0;        // set by the log
+  UnixMillis unix_ms = 0;  // set by the log
+  MonoNanos mono_ns = 0;   // set by the log
   std::string request_id;
   std::uint64_t intent_sequence = 0;  // of a result: the sequence of its intent
   std::string tenant;
-  std::string operator_id;      // client_id of the key, or "local:<uid>" at the machine itself
+  std::string operator_id;  // client_id of the key, or "local:<uid>" at the machine itself
   std::string key_id;
   std::string role;
-  std::string authentication;   // "api_key", "local_socket", "command_line", "none"
+  std::string authentication;  // "api_key", "local_socket", "command_line", "none"
   std::string ip_address;
-  std::string action;           // "chat.completions", "key.create", ...
-  std::string resource;         // model name, key id, ...
-  std::string route;            // "local" or the remote's name
-  std::string data_class;       // "public", "internal", "sensitive", "restricted"
+  std::string action;      // "chat.completions", "key.create", ...
+  std::string resource;    // model name, key id, ...
+  std::string route;       // "local" or the remote's name
+  std::string data_class;  // "public", "internal", "sensitive", "restricted"
   std::string model;
-  std::string model_version;    // SHA-256 of the model file, first 16 digits
-  std::string input_fingerprint;   // HMAC under the tenant's audit key, hexadecimal
+  std::string model_version;      // SHA-256 of the model file, first 16 digits
+  std::string input_fingerprint;  // HMAC under the tenant's audit key, hexadecimal
   std::string output_fingerprint;
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_cached = 0;
   std::uint64_t tokens_out = 0;
-  std::uint64_t bytes_out = 0;     // what had been sent when the call ended
+  std::uint64_t bytes_out = 0;  // what had been sent when the call ended
   std::uint64_t queue_ms = 0;
   std::uint64_t first_token_ms = 0;
   std::uint64_t duration_ms = 0;
-  int status = 0;               // HTTP status of the answer
-  std::string reason;           // error code of a refusal or failure
+  int status = 0;      // HTTP status of the answer
+  std::string reason;  // error code of a refusal or failure
 };
 
 }  // namespace deepmoat::audit

@@ -55,12 +55,19 @@ void each_field(RecordType& r, Visit&& visit) {
   visit("reason", r.reason);
 }
 
-std::string_view name_of(Phase v) { return kPhases[static_cast<std::size_t>(v)]; }
-std::string_view name_of(Operation v) { return kOperations[static_cast<std::size_t>(v)]; }
-std::string_view name_of(Outcome v) { return kOutcomes[static_cast<std::size_t>(v)]; }
+std::string_view name_of(Phase v) {
+  return kPhases[static_cast<std::size_t>(v)];
+}
+std::string_view name_of(Operation v) {
+  return kOperations[static_cast<std::size_t>(v)];
+}
+std::string_view name_of(Outcome v) {
+  return kOutcomes[static_cast<std::size_t>(v)];
+}
 
 template <class Enum, std::size_t kCount>
-bool find_name(const std::array<std::string_view, kCount>& names, std::string_view text, Enum& out) {
+bool find_name(const std::array<std::string_view, kCount>& names, std::string_view text,
+               Enum& out) {
   for (std::size_t i = 0; i < kCount; ++i) {
     if (names[i] == text) {
       out = static_cast<Enum>(i);
@@ -70,9 +77,15 @@ bool find_name(const std::array<std::string_view, kCount>& names, std::string_vi
   return false;
 }
 
-bool set_from(std::string_view text, Phase& out) { return find_name(kPhases, text, out); }
-bool set_from(std::string_view text, Operation& out) { return find_name(kOperations, text, out); }
-bool set_from(std::string_view text, Outcome& out) { return find_name(kOutcomes, text, out); }
+bool set_from(std::string_view text, Phase& out) {
+  return find_name(kPhases, text, out);
+}
+bool set_from(std::string_view text, Operation& out) {
+  return find_name(kOperations, text, out);
+}
+bool set_from(std::string_view text, Outcome& out) {
+  return find_name(kOutcomes, text, out);
+}
 bool set_from(std::string_view text, std::string& out) {
   out = text;
   return true;
@@ -107,8 +120,12 @@ char32_t decode_utf8(std::string_view text, std::size_t& bytes) {
 
 void append_unit(std::string& out, std::uint32_t unit) {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  const char escaped[] = {'\\', 'u', kDigits[unit >> 12], kDigits[(unit >> 8) & 15],
-                          kDigits[(unit >> 4) & 15], kDigits[unit & 15]};
+  const char escaped[] = {'\\',
+                          'u',
+                          kDigits[unit >> 12],
+                          kDigits[(unit >> 8) & 15],
+                          kDigits[(unit >> 4) & 15],
+                          kDigits[unit & 15]};
   out.append(escaped, sizeof escaped);
 }
 
@@ -153,9 +170,7 @@ std::string encode_with(const Record& record, std::size_t text_bytes_max) {
   out.reserve(640);
   each_field(record, [&](std::string_view name, const auto& value) {
     using Value = std::remove_cvref_t<decltype(value)>;
-    const auto key = [&] {
-      out.append(out.empty() ? "{\"" : ",\"").append(name).append("\":");
-    };
+    const auto key = [&] { out.append(out.empty() ? "{\"" : ",\"").append(name).append("\":"); };
     if constexpr (std::is_enum_v<Value>) {
       key();
       out.append("\"").append(name_of(value)).append("\"");

@@ -81,8 +81,7 @@ TEST(RecordJson, EscapesWhatCameFromOutside) {
   RecordDecoder decoder;
   const auto read = decoder.decode(body);
   ASSERT_TRUE(read.has_value()) << read.error().message;
-  EXPECT_EQ(read->resource,
-            "a\"b\\c\n\x1b[31m\x7f\xe4\xb8\xad\xf0\x9f\x98\x80\xef\xbf\xbd");
+  EXPECT_EQ(read->resource, "a\"b\\c\n\x1b[31m\x7f\xe4\xb8\xad\xf0\x9f\x98\x80\xef\xbf\xbd");
 }
 
 TEST(RecordJson, CutsOverLongTextWithAMark) {
@@ -105,9 +104,9 @@ TEST(RecordJson, NeverExceedsTheLimit) {
   Record record = full_record();
   for (std::string* text :
        {&record.request_id, &record.tenant, &record.operator_id, &record.key_id, &record.role,
-        &record.authentication, &record.ip_address, &record.action, &record.resource,
-        &record.route, &record.data_class, &record.model, &record.model_version,
-        &record.input_fingerprint, &record.output_fingerprint, &record.reason}) {
+        &record.authentication, &record.ip_address, &record.action, &record.resource, &record.route,
+        &record.data_class, &record.model, &record.model_version, &record.input_fingerprint,
+        &record.output_fingerprint, &record.reason}) {
     *text = std::string(5000, '\x01');
   }
   record.mono_ns = INT64_MIN;
@@ -135,22 +134,22 @@ TEST(RecordJson, RefusesAnyOtherSpelling) {
 }
 
 TEST(RecordJson, AnyTextRoundTripsToOneSpelling) {
-  EXPECT_TRUE(rc::check("encode, decode, encode", [](const std::string& tenant,
-                                                     const std::string& resource,
-                                                     std::uint64_t tokens, std::int64_t mono) {
-    Record record;
-    record.tenant = tenant;
-    record.resource = resource;
-    record.tokens_out = tokens;
-    record.mono_ns = mono;
-    const std::string body = encode_record(record);
-    RecordDecoder decoder;
-    const auto read = decoder.decode(body);
-    RC_ASSERT(read.has_value());
-    RC_ASSERT(encode_record(*read) == body);
-    RC_ASSERT(read->tokens_out == tokens);
-    RC_ASSERT(read->mono_ns == mono);
-  }));
+  EXPECT_TRUE(
+      rc::check("encode, decode, encode", [](const std::string& tenant, const std::string& resource,
+                                             std::uint64_t tokens, std::int64_t mono) {
+        Record record;
+        record.tenant = tenant;
+        record.resource = resource;
+        record.tokens_out = tokens;
+        record.mono_ns = mono;
+        const std::string body = encode_record(record);
+        RecordDecoder decoder;
+        const auto read = decoder.decode(body);
+        RC_ASSERT(read.has_value());
+        RC_ASSERT(encode_record(*read) == body);
+        RC_ASSERT(read->tokens_out == tokens);
+        RC_ASSERT(read->mono_ns == mono);
+      }));
 }
 
 TEST(RecordJson, PrintsALineForPeople) {
@@ -162,8 +161,11 @@ TEST(RecordJson, PrintsALineForPeople) {
 }
 
 TEST(Format, SegmentHeaderReadsBack) {
-  SegmentHeader written{.number = 3, .segment_bytes = 8192, .first_sequence = 77,
-                        .created_unix_ms = 5, .previous_hash = crypto::sha256("x")};
+  SegmentHeader written{.number = 3,
+                        .segment_bytes = 8192,
+                        .first_sequence = 77,
+                        .created_unix_ms = 5,
+                        .previous_hash = crypto::sha256("x")};
   std::string bytes = encode_segment_header(written);
   ASSERT_EQ(bytes.size(), kSegmentHeaderBytes);
   SegmentHeader read;
@@ -181,7 +183,9 @@ TEST(Format, FrameHasTheSpecifiedBytes) {
   std::string bytes;
   const crypto::Digest hash = append_frame(bytes, 0x0102, 0x0304, 5, crypto::Digest{}, "{}");
   ASSERT_EQ(bytes.size(), kFrameBytesMin + 2);
-  EXPECT_EQ(bytes.substr(0, 8), std::string("\xd7" "DMR\x02\0\0\0", 8));
+  EXPECT_EQ(bytes.substr(0, 8), std::string("\xd7"
+                                            "DMR\x02\0\0\0",
+                                            8));
   EXPECT_EQ(bytes.substr(8, 8), std::string("\x02\x01\0\0\0\0\0\0", 8));
   EXPECT_EQ(bytes.substr(16, 8), std::string("\x04\x03\0\0\0\0\0\0", 8));
   EXPECT_EQ(bytes.substr(24, 8), std::string("\x05\0\0\0\x01\0\x01\0", 8));

@@ -95,8 +95,8 @@ Result<> check_old_headers(const std::filesystem::path& directory, std::uint64_t
 }
 
 // Scans a segment that has a header. `before`, when given, is where the segment before it ended.
-Result<Scan> scan_segment(const SegmentFile& file, std::string_view bytes,
-                          const ChainState* before, ChainState& chain) {
+Result<Scan> scan_segment(const SegmentFile& file, std::string_view bytes, const ChainState* before,
+                          ChainState& chain) {
   TRY(const SegmentHeader header, check_header(file, bytes, before));
   chain = {header.first_sequence, header.hash};
   Scan scan = scan_frames(bytes, kSegmentHeaderBytes, chain, nullptr);

@@ -23,7 +23,8 @@ namespace deepmoat::audit {
 class ScratchFolder {
  public:
   ScratchFolder() {
-    // In memory where that is offered: no test here cuts the power, and thousands of syncs are slow.
+    // In memory where that is offered: no test here cuts the power, and thousands of syncs are
+    // slow.
     std::string name = (::access("/dev/shm", W_OK) == 0 ? std::filesystem::path("/dev/shm")
                                                         : std::filesystem::temp_directory_path()) /
                        "deepmoat-audit-XXXXXX";

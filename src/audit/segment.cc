@@ -77,9 +77,9 @@ Result<std::uint64_t> count_segments(const std::filesystem::path& directory) {
   std::ranges::sort(numbers);
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (numbers[i] != i + 1) {
-      return fail(Code::corrupt, fmt::format("segment {} is missing, but segment {} is there",
-                                             (directory / segment_name(i + 1)).string(),
-                                             numbers[i]));
+      return fail(Code::corrupt,
+                  fmt::format("segment {} is missing, but segment {} is there",
+                              (directory / segment_name(i + 1)).string(), numbers[i]));
     }
   }
   return numbers.size();
@@ -91,15 +91,15 @@ Result<SegmentFile> SegmentFile::open(const std::filesystem::path& directory,
   segment.path_ = directory / segment_name(number);
   segment.number_ = number;
   TRY(segment.file_, open_file(segment.path_, O_RDONLY | O_NOFOLLOW));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(segment.file_.get(), &status) != 0) {
     return fail_errno(Code::io, "stat " + segment.path_.string());
   }
   segment.bytes_ = static_cast<std::uint64_t>(status.st_size);
   if (!S_ISREG(status.st_mode) || segment.bytes_ < kSegmentBytesMin ||
       segment.bytes_ > kSegmentBytesMax || segment.bytes_ % kSegmentPageBytes != 0) {
-    return fail(Code::corrupt, fmt::format("{} is not a segment: {} bytes",
-                                           segment.path_.string(), segment.bytes_));
+    return fail(Code::corrupt, fmt::format("{} is not a segment: {} bytes", segment.path_.string(),
+                                           segment.bytes_));
   }
   return segment;
 }

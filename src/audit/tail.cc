@@ -69,7 +69,8 @@ Result<std::vector<Entry>> TailReader::read_segment_end(std::uint64_t number, st
     chain_ = chain;
     file_.reset();
   }
-  std::ranges::rotate(found.offsets, found.offsets.begin() + static_cast<std::ptrdiff_t>(found.next));
+  std::ranges::rotate(found.offsets,
+                      found.offsets.begin() + static_cast<std::ptrdiff_t>(found.next));
   std::vector<Entry> entries;
   for (const std::uint64_t offset : found.offsets) {
     Frame frame;

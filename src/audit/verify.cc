@@ -199,10 +199,9 @@ std::string describe(const VerifyReport& report) {
   if (report.bad) {
     const FirstBad& bad = *report.bad;
     text += fmt::format("{} records before it are good\n", report.records);
-    text += bad.segment.empty()
-                ? fmt::format("audit log NOT intact: {}", bad.why)
-                : fmt::format("audit log NOT intact: {}, record {}, offset {}: {}", bad.segment,
-                              bad.sequence, bad.offset, bad.why);
+    text += bad.segment.empty() ? fmt::format("audit log NOT intact: {}", bad.why)
+                                : fmt::format("audit log NOT intact: {}, record {}, offset {}: {}",
+                                              bad.segment, bad.sequence, bad.offset, bad.why);
     return text;
   }
   if (report.records == 0) {

@@ -37,7 +37,7 @@ struct VerifyReport {
   std::uint64_t records = 0;   // good ones, from the first on
   UnixMillis first_unix_ms = 0;
   UnixMillis last_unix_ms = 0;
-  std::string last_hash_hex;   // of the last good record; zeros when there is none
+  std::string last_hash_hex;  // of the last good record; zeros when there is none
   std::optional<TornTail> torn_tail;
   std::optional<FirstBad> bad;
 
