@@ -99,7 +99,7 @@ TEST_F(KeyFileTest, FindsDamageInEveryByte) {
     ASSERT_FALSE(opened) << "byte " << at;
     EXPECT_EQ(opened.error().code, Code::corrupt) << "byte " << at;
   }
-  for (const std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{48}, good.size() - 1}) {
+  for (const std::size_t size : std::vector<std::size_t>{0, 7, 48, good.size() - 1}) {
     write(good.substr(0, size));
     EXPECT_EQ(open_key_file(path(), kNone).error().code, Code::corrupt) << "cut at " << size;
   }

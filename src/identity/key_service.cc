@@ -15,7 +15,6 @@ namespace {
 constexpr std::string_view kRootIdSetting = "root_key_file_id";
 constexpr std::string_view kKeyIdPrefix = "key_";
 constexpr std::size_t kKeyIdRandomBytes = 12;
-constexpr UnixMillis kDayMs = 24LL * 60 * 60 * 1000;
 
 // Free text of people that ends up in terminals and logs: no control characters.
 Result<> check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {
@@ -170,8 +169,8 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
         CHECK_OK(check_name("client_id", request.client_id));
         CHECK_OK(check_name("tenant", request.tenant));
         CHECK_OK(check_text("label", request.label, kLabelBytesMax));
-        if (request.days < 1 || request.days > kKeyDaysMax) {
-          return fail(Code::invalid_argument, "days: must be 1 to 90");
+        if (request.lifetime_s < 1 || request.lifetime_s > kKeyLifetimeMaxS) {
+          return fail(Code::invalid_argument, "lifetime_s: must be 1 second to 90 days");
         }
         if (!right_of(actor, request.tenant)) {
           return fail(Code::permission_denied,
@@ -190,7 +189,7 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
         row.tenant = request.tenant;
         row.label = request.label;
         row.created_ms = now_ms;
-        row.expires_ms = now_ms + request.days * kDayMs;
+        row.expires_ms = now_ms + request.lifetime_s * 1000;
         row.row_mac = authority_.row_mac(row);
         action.resource = row.key_id;
         CHECK_OK(database_.insert_key(row));

@@ -25,7 +25,7 @@
 
 namespace deepmoat::identity {
 
-inline constexpr int kKeyDaysMax = 90;
+inline constexpr std::int64_t kKeyLifetimeMaxS = 90LL * 86'400;  // 90 days, a hard end
 inline constexpr std::size_t kLabelBytesMax = 200;
 inline constexpr std::size_t kReasonBytesMax = 200;
 inline constexpr std::size_t kKeyReferenceBytesMin = 8;  // of a prefix of a key id
@@ -45,7 +45,7 @@ struct CreateKey {
   std::string client_id;
   Role role = Role::user;
   std::string tenant{kHomeTenant};
-  int days = kKeyDaysMax;  // 1..90
+  std::int64_t lifetime_s = kKeyLifetimeMaxS;  // 1 second to 90 days
   std::string label;
 };
 

@@ -1,0 +1,346 @@
+// Administration: what changes, what is on record, and what a failure in the middle leaves.
+#include "identity/key_service.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "audit/log.h"
+#include "audit/verify.h"
+#include "base/hex.h"
+#include "identity/scratch_keys.h"
+
+namespace deepmoat::identity {
+namespace {
+
+using audit::Operation;
+using audit::Outcome;
+using audit::Phase;
+
+TEST(KeyService, CreatesAKeyThatWorksAlsoAfterARestart) {
+  ScratchKeys keys;
+  const auto created = keys.service_->create(keys.admin(), {.client_id = "billing-app",
+                                                            .role = Role::user,
+                                                            .tenant = "acme",
+                                                            .lifetime_s = 7 * 86'400,
+                                                            .label = "the \xE8\xB4\xA6 service"});
+  ASSERT_TRUE(created) << created.error().message;
+  EXPECT_TRUE(created->info.key_id.value().starts_with("key_"));
+  EXPECT_EQ(created->info.key_id.value().size(), 28U);
+  EXPECT_EQ(created->info.expires_ms, kTestNowMs + 7 * kTestDayMs);
+  EXPECT_EQ(created->info.kind, "live");
+  EXPECT_EQ(created->info.state, KeyState::active);
+  EXPECT_EQ(keys.tried(created->shown.reveal()), "ok");
+  keys.restart();
+  EXPECT_EQ(keys.tried(created->shown.reveal()), "ok");
+}
+
+TEST(KeyService, StoresNothingThatCouldRebuildAKey) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  keys.restart();
+  const auto parsed = parse_key(key.shown.reveal());
+  for (const auto& file : std::filesystem::directory_iterator(keys.folder_)) {
+    std::ifstream in(file.path(), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    EXPECT_EQ(bytes.find(parsed->mac), std::string::npos) << file.path();
+    EXPECT_EQ(bytes.find(parsed->salt), std::string::npos) << file.path();
+    EXPECT_EQ(bytes.find(*from_hex(parsed->mac)), std::string::npos) << file.path();
+    EXPECT_EQ(bytes.find(*from_hex(parsed->salt)), std::string::npos) << file.path();
+  }
+  for (const audit::Record& record : keys.records_) {
+    EXPECT_EQ(record.resource.find(parsed->mac), std::string::npos);
+    EXPECT_EQ(record.resource.find(parsed->salt), std::string::npos);
+  }
+}
+
+TEST(KeyService, WritesIntentAndResultOfEveryAction) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::string id = key.info.key_id.value();
+  ASSERT_TRUE(keys.service_->list(keys.admin()));
+  ASSERT_TRUE(keys.service_->show(keys.admin(), id));
+  ASSERT_TRUE(keys.service_->expire(keys.admin(), id, kTestNowMs + 1));
+  ASSERT_TRUE(keys.service_->revoke(keys.admin(), id, "left the company"));
+  struct Expected {
+    std::string action;
+    Operation operation;
+  };
+  const std::vector<Expected> expected{{"key.create", Operation::write},
+                                       {"key.list", Operation::read},
+                                       {"key.show", Operation::read},
+                                       {"key.expire", Operation::write},
+                                       {"key.revoke", Operation::write}};
+  ASSERT_EQ(keys.records_.size(), 2 * expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const audit::Record& intent = keys.records_[2 * i];
+    const audit::Record& result = keys.records_[2 * i + 1];
+    EXPECT_EQ(intent.phase, Phase::intent);
+    EXPECT_EQ(intent.outcome, Outcome::pending);
+    EXPECT_EQ(result.phase, Phase::result);
+    EXPECT_EQ(result.outcome, Outcome::success);
+    EXPECT_EQ(result.intent_sequence, 2 * i);
+    for (const audit::Record* record : {&intent, &result}) {
+      EXPECT_EQ(record->action, expected[i].action);
+      EXPECT_EQ(record->operation, expected[i].operation);
+      EXPECT_EQ(record->operator_id, "boss");
+      EXPECT_EQ(record->key_id, "key_of_boss");
+      EXPECT_EQ(record->role, "admin");
+      EXPECT_EQ(record->ip_address, "192.0.2.1");
+      EXPECT_EQ(record->authentication, "api_key");
+      EXPECT_EQ(record->request_id, "req_1");
+    }
+    EXPECT_EQ(result.resource, expected[i].action == "key.list" ? "" : id);
+  }
+  EXPECT_EQ(keys.records_[8].resource, id) << "the intent of a revocation names its key";
+  EXPECT_EQ(keys.records_[8].reason, "left the company");
+}
+
+TEST(KeyService, RefusesAndRecordsBadRequests) {
+  ScratchKeys keys;
+  const std::vector<CreateKey> bad{
+      {.client_id = "", .label = ""},
+      {.client_id = "Has Spaces", .label = ""},
+      {.client_id = "' OR '1'='1", .label = ""},
+      {.client_id = std::string(5000, 'a'), .label = ""},
+      {.client_id = "app", .tenant = "", .label = ""},
+      {.client_id = "app", .tenant = "../etc", .label = ""},
+      {.client_id = "app", .lifetime_s = 0, .label = ""},
+      {.client_id = "app", .lifetime_s = -1, .label = ""},
+      {.client_id = "app", .lifetime_s = 90 * 86'400 + 1, .label = ""},
+      {.client_id = "app", .lifetime_s = INT64_MAX, .label = ""},
+      {.client_id = "app", .label = std::string(201, 'x')},
+      {.client_id = "app", .label = "\x1b[2J"},
+  };
+  for (std::size_t i = 0; i < bad.size(); ++i) {
+    const auto created = keys.service_->create(keys.admin(), bad[i]);
+    ASSERT_FALSE(created) << i;
+    EXPECT_EQ(created.error().code, Code::invalid_argument) << i;
+    EXPECT_EQ(keys.records_.back().outcome, Outcome::refused);
+    EXPECT_EQ(keys.records_.back().reason, "invalid_argument");
+  }
+  EXPECT_EQ(keys.records_.size(), 2 * bad.size());
+  EXPECT_TRUE(keys.database_->list_keys()->empty());
+}
+
+TEST(KeyService, FindsAKeyByIdByPrefixAndByItself) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  keys.make("other");
+  const std::string id = key.info.key_id.value();
+  const std::string body(key.shown.reveal().substr(9, 64));
+  for (const std::string& reference :
+       {id, id.substr(0, 14), std::string(key.shown.reveal()), body}) {
+    const auto shown = keys.service_->show(keys.admin(), reference);
+    ASSERT_TRUE(shown) << shown.error().message;
+    EXPECT_EQ(shown->key_id, key.info.key_id);
+  }
+  const std::string unknown = "key_" + std::string(24, 'z');
+  EXPECT_EQ(keys.service_->show(keys.admin(), unknown).error().code, Code::not_found);
+  for (const char* reference : {"", "key_", "key_1", "app", "dmk_live_", "%"}) {
+    const auto refused = keys.service_->show(keys.admin(), reference);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::invalid_argument) << reference;
+  }
+}
+
+TEST(KeyService, RefusesAPrefixThatFitsTwoKeys) {
+  ScratchKeys keys;
+  store::KeyRow row = *keys.database_->find_key(keys.make("app").info.key_id.value());
+  row.key_id = row.key_id.substr(0, 20) + "00000000";
+  row.lookup = std::string(64, 'e');
+  row.row_mac = keys.authority_.row_mac(row);
+  ASSERT_TRUE(keys.database_->insert_key(row));
+  const auto refused = keys.service_->revoke(keys.admin(), row.key_id.substr(0, 20), "leaked");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::invalid_argument);
+  EXPECT_EQ(keys.service_->list(keys.admin())->front().state, KeyState::active);
+}
+
+TEST(KeyService, RevokesAtOnceAndForGood) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const CreatedKey other = keys.make("other");
+  const std::string id = key.info.key_id.value();
+  EXPECT_EQ(keys.service_->revoke(keys.admin(), id, "").error().code, Code::invalid_argument);
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
+  const auto revoked = keys.service_->revoke(keys.admin(), key.shown.reveal(), "leaked");
+  ASSERT_TRUE(revoked);
+  EXPECT_EQ(revoked->state, KeyState::revoked);
+  EXPECT_EQ(revoked->revoke_reason, "leaked");
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "key_revoked");
+  keys.clock_.advance_ms(1000);
+  const auto again = keys.service_->revoke(keys.admin(), id, "another reason");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->revoke_reason, "leaked");
+  EXPECT_EQ(again->revoked_ms, kTestNowMs);
+  keys.restart();
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "key_revoked");
+  EXPECT_EQ(keys.tried(other.shown.reveal()), "ok");
+}
+
+TEST(KeyService, EndsAKeySoonerAndNeverLater) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::string id = key.info.key_id.value();
+  const auto later = keys.service_->expire(keys.admin(), id, key.info.expires_ms + 1);
+  ASSERT_FALSE(later);
+  EXPECT_EQ(later.error().code, Code::invalid_argument);
+  ASSERT_TRUE(keys.service_->expire(keys.admin(), id, kTestNowMs + kTestDayMs));
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
+  EXPECT_FALSE(keys.service_->expire(keys.admin(), id, kTestNowMs + 2 * kTestDayMs));
+  const auto now = keys.service_->expire(keys.admin(), id, kTestNowMs);
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->state, KeyState::expired);
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "key_expired");
+}
+
+TEST(KeyService, KeepsTenantsApart) {
+  ScratchKeys keys;
+  const std::string acme = keys.make("app", Role::user, "acme").info.key_id.value();
+  const std::string home = keys.make("app").info.key_id.value();
+  const Actor stranger = keys.admin_of("other");
+  EXPECT_TRUE(keys.service_->list(stranger)->empty());
+  for (const std::string& id : {acme, home}) {
+    EXPECT_EQ(keys.service_->show(stranger, id).error().code, Code::not_found);
+    EXPECT_EQ(keys.service_->revoke(stranger, id, "mine now").error().code, Code::not_found);
+    EXPECT_EQ(keys.service_->expire(stranger, id, 0).error().code, Code::not_found);
+  }
+  const auto foreign =
+      keys.service_->create(stranger, {.client_id = "app", .tenant = "acme", .label = ""});
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().code, Code::permission_denied);
+  EXPECT_EQ(keys.service_->list(keys.admin_of("acme"))->size(), 1U);
+  EXPECT_TRUE(keys.service_->show(keys.admin_of("acme"), acme));
+  EXPECT_EQ(keys.service_->list(keys.admin())->size(), 2U);
+}
+
+TEST(KeyService, DoesNothingWithoutAnAuditRecord) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::string id = key.info.key_id.value();
+  keys.appends_left_ = 0;
+  EXPECT_EQ(keys.service_->create(keys.admin(), {.client_id = "b", .label = ""}).error().code,
+            Code::unavailable);
+  EXPECT_EQ(keys.service_->revoke(keys.admin(), id, "leaked").error().code, Code::unavailable);
+  EXPECT_EQ(keys.service_->list(keys.admin()).error().code, Code::unavailable);
+  EXPECT_EQ(keys.database_->list_keys()->size(), 1U);
+  EXPECT_EQ(keys.database_->find_key(id)->revoked_ms, 0);
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
+}
+
+TEST(KeyService, AnswersNothingWhenTheResultCannotBeWritten) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  keys.appends_left_ = 1;  // the intent fits, the result does not
+  const auto created = keys.service_->create(keys.admin(), {.client_id = "b", .label = ""});
+  ASSERT_FALSE(created) << "a key that is not on record is never shown";
+  EXPECT_EQ(created.error().code, Code::unavailable);
+  keys.appends_left_ = 1;
+  EXPECT_FALSE(keys.service_->revoke(keys.admin(), key.info.key_id.value(), "leaked"));
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "key_revoked") << "the intent stands, so it holds";
+}
+
+TEST(KeyService, NeverMakesAForgedRowGood) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::string id = key.info.key_id.value();
+  store::KeyRow forged = *keys.database_->find_key(id);
+  forged.role = "admin";
+  ASSERT_TRUE(keys.database_->update_key(forged));
+  keys.restart();
+  EXPECT_EQ(keys.service_->corrupt_rows(), 1U);
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "invalid_api_key");
+  EXPECT_EQ(keys.service_->show(keys.admin(), id)->state, KeyState::corrupt);
+  EXPECT_EQ(keys.service_->expire(keys.admin(), id, kTestNowMs + 1).error().code, Code::corrupt);
+  EXPECT_EQ(keys.service_->revoke(keys.admin(), id, "odd").error().code, Code::corrupt);
+  EXPECT_EQ(*keys.database_->find_key(id), forged);
+}
+
+TEST(KeyService, RefusesADatabaseOfAnotherKeyFile) {
+  ScratchKeys keys;
+  const auto service = KeyService::open(
+      *keys.database_, [&](audit::Record record) { return keys.append(std::move(record)); },
+      keys.authenticator_, keys.authority_, keys.clock_, std::string(32, 'b'));
+  ASSERT_FALSE(service);
+  EXPECT_EQ(service.error().code, Code::corrupt);
+}
+
+AppendAudit into(audit::Log& log) {
+  return [&log](audit::Record record) { return log.append_and_wait(std::move(record)); };
+}
+
+std::unique_ptr<KeyService> service_over(ScratchKeys& keys, AppendAudit append) {
+  auto service = KeyService::open(*keys.database_, std::move(append), keys.authenticator_,
+                                  keys.authority_, keys.clock_, std::string(32, 'a'));
+  EXPECT_TRUE(service);
+  return service ? *std::move(service) : nullptr;
+}
+
+TEST(KeyService, LeavesAVerifiableLog) {
+  ScratchKeys keys;
+  const std::filesystem::path folder = keys.folder_ / "audit";
+  {
+    auto log = audit::Log::open({.directory = folder, .segment_bytes = 1 << 20}, keys.clock_);
+    ASSERT_TRUE(log) << log.error().message;
+    const auto service = service_over(keys, into(**log));
+    const auto created = service->create(keys.admin(), {.client_id = "app", .label = ""});
+    ASSERT_TRUE(created);
+    ASSERT_TRUE(service->revoke(keys.admin(), created->info.key_id.value(), "leaked"));
+  }
+  const auto report = audit::verify(folder);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->intact());
+  EXPECT_EQ(report->records, 4U);
+  EXPECT_EQ(report->unfinished, 0U);
+}
+
+// The process dies after the database changed and before the result is on record.
+[[noreturn]] void create_and_die(ScratchKeys& keys, const std::filesystem::path& folder) {
+  auto log = audit::Log::open({.directory = folder, .segment_bytes = 1 << 20}, keys.clock_);
+  auto database = store::Database::open(keys.folder_ / "deepmoat.db");
+  if (!log || !database) {
+    ::_exit(2);
+  }
+  const AppendAudit append = [&](audit::Record record) -> Result<std::uint64_t> {
+    if (record.phase == Phase::result) {
+      ::_exit(0);
+    }
+    return (*log)->append_and_wait(std::move(record));
+  };
+  auto service = KeyService::open(**database, append, keys.authenticator_, keys.authority_,
+                                  keys.clock_, std::string(32, 'a'));
+  if (service) {
+    (void)(*service)->create(keys.admin(), {.client_id = "app", .label = ""});
+  }
+  ::_exit(3);
+}
+
+TEST(KeyService, ShowsACrashBetweenDatabaseAndResult) {
+  ScratchKeys keys;
+  const std::filesystem::path folder = keys.folder_ / "audit";
+  keys.service_.reset();
+  keys.database_.reset();  // SQLite does not live through a fork
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    create_and_die(keys, folder);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  ASSERT_EQ(WEXITSTATUS(status), 0);
+  keys.restart();
+  EXPECT_EQ(keys.database_->list_keys()->size(), 1U) << "the key is there, and nobody has it";
+  const auto report = audit::verify(folder);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->intact());
+  EXPECT_EQ(report->unfinished, 1U);
+  EXPECT_EQ(report->unfinished_first, (std::vector<std::uint64_t>{1}));
+}
+
+}  // namespace
+}  // namespace deepmoat::identity
