@@ -1,0 +1,51 @@
+// Tokens of one choice to the text that its reader sees. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model.h"
+#include "engine/prompt.h"
+
+namespace deepmoat::engine {
+
+enum class AnswerEnd : std::uint8_t {
+  stop,    // the model's end of text, or a stop text
+  length,  // the caller's limit
+};
+
+struct AnswerOptions {
+  std::vector<std::string> stops;
+  std::uint32_t max_tokens = 0;  // not 0
+  bool ignore_end_of_text = false;
+};
+
+// What one token added.
+struct AnswerStep {
+  std::string content;
+  std::string reasoning;
+  std::optional<AnswerEnd> end;
+};
+
+class Answer {
+ public:
+  Answer(const Model& model, std::shared_ptr<const AnswerFormat> format, const AnswerOptions& options);
+  Answer(Answer&& other) noexcept;
+  Answer& operator=(Answer&& other) noexcept;
+  ~Answer();
+
+  // Takes the next token. Must not be called after an end.
+  [[nodiscard]] AnswerStep push(Token token);
+
+  [[nodiscard]] std::uint32_t tokens() const;
+  [[nodiscard]] std::uint32_t reasoning_tokens() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace deepmoat::engine

@@ -1,0 +1,89 @@
+// A loaded model with its KV memory. llama.cpp stays behind it. Decoding and memory operations
+// belong to one thread; facts(), and the functions of prompt.h, may be used from any.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace deepmoat::engine {
+
+using Token = std::int32_t;
+using SequenceId = std::int32_t;
+
+struct ModelOptions {
+  std::filesystem::path file;
+  std::uint32_t threads = 1;
+  std::uint32_t cells = 0;             // 0: as many as fit into memory_bytes, 32768 at most
+  std::uint64_t memory_bytes = 0;      // what the KV memory may take when `cells` is 0
+  std::uint32_t sequences = 128;       // 256 at most
+  std::uint32_t batch_tokens = 512;    // rows of one decode() at most
+  bool unified = true;                 // one KV memory for all; else an equal part a sequence
+  std::function<void(float)> progress; // 0 to 1, on the loading thread
+};
+
+struct ModelFacts {
+  std::string description;  // e.g. "llama 135M Q4_1"
+  std::uint32_t context_tokens = 0;
+  std::uint32_t cells = 0;
+  std::uint64_t parameters = 0;
+  std::uint64_t model_bytes = 0;
+  std::uint32_t vocabulary = 0;
+  bool chat = false;
+  bool reasoning = false;
+  bool share_prefixes = false;  // a part of a sequence can be copied (not in recurrent models)
+  bool share_cells = false;     // and costs nothing
+};
+
+// Rows of a batch that continue one sequence.
+struct Rows {
+  SequenceId sequence = 0;
+  std::uint32_t position = 0;
+  std::span<const Token> tokens;
+  bool logits = false;  // of the last row
+};
+
+struct ModelHandles;  // engine/handles.h
+
+class Model {
+ public:
+  // Code::not_found, ::invalid_argument (not a usable model) or ::resource_exhausted (memory).
+  // llama.cpp may also end the process on a crafted file: load inside the sandbox.
+  [[nodiscard]] static Result<std::unique_ptr<Model>> load(const ModelOptions& options);
+
+  explicit Model(std::unique_ptr<ModelHandles> handles);  // for load()
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  ~Model();
+
+  [[nodiscard]] const ModelFacts& facts() const { return facts_; }
+  [[nodiscard]] const ModelHandles& handles() const { return *handles_; }
+
+  // Runs the kernels of short and long batches on sequence 0 and empties it. On a processor that
+  // does not do what it promises this ends in SIGILL.
+  [[nodiscard]] Result<> self_test();
+
+  void copy(SequenceId from, SequenceId to, std::uint32_t tokens);
+  void cut(SequenceId sequence, std::uint32_t tokens);
+  void drop(SequenceId sequence);
+
+  // Computes a batch. REQUIRES: at most batch_tokens rows; each group follows what its sequence
+  // holds. An error leaves the memory undefined: give up the process.
+  [[nodiscard]] Result<> decode(std::span<const Rows> batch);
+
+  // Logits of the last row of group `index` of the last decode(), valid until the next one.
+  // REQUIRES: the group asked for them.
+  [[nodiscard]] std::span<const float> logits(std::size_t index) const;
+
+ private:
+  std::unique_ptr<ModelHandles> handles_;
+  ModelFacts facts_;
+};
+
+}  // namespace deepmoat::engine

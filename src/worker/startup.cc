@@ -1,0 +1,240 @@
+#include "worker/startup.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <thread>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "engine/model.h"
+#include "worker/link.h"
+#include "worker/sandbox.h"
+#include "worker/service.h"
+
+namespace deepmoat::worker {
+
+namespace {
+
+constexpr std::uint32_t kHolderSequences = 64;   // finished sequences that keep their prefix
+constexpr std::uint32_t kSplitHolders = 8;       // where each costs memory
+constexpr std::uint32_t kReserveTokens = 256;    // of an answer; longer ones ask on the way
+constexpr std::uint64_t kMemoryShare = 4;        // the KV memory takes a quarter of what is free
+
+// Written before, because a signal handler may not format. One worker is one process.
+struct IllegalNote {
+  std::array<char, 160> text{};
+  std::size_t length = 0;
+};
+IllegalNote& illegal_note() {
+  static IllegalNote note;
+  return note;
+}
+
+void on_illegal(int) {
+  const IllegalNote& note = illegal_note();
+  (void)!::write(STDERR_FILENO, note.text.data(), note.length);
+  ::_exit(kExitIllegal);
+}
+
+std::uint64_t available_memory_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  std::uint64_t kib = 0;
+  std::string unit;
+  while (file >> name >> kib) {
+    std::getline(file, unit);
+    if (name == "MemAvailable:") {
+      return kib * 1024;
+    }
+  }
+  return 0;
+}
+
+void send_progress(Outbox& outbox, float fraction, const std::string& variant) {
+  wire::FromWorker frame;
+  frame.mutable_progress()->set_fraction(fraction);
+  frame.mutable_progress()->set_cpu_variant(variant);
+  outbox.put(frame);
+  (void)outbox.flush();
+}
+
+engine::ModelOptions model_options(const Options& options, const scheduler::Config& config) {
+  engine::ModelOptions made;
+  made.file = options.model;
+  made.threads = options.threads;
+  made.cells = options.cells;
+  made.memory_bytes = available_memory_bytes() / kMemoryShare;
+  made.sequences = config.sequences;
+  made.batch_tokens = config.step_tokens;
+  made.unified = !options.split_memory;
+  return made;
+}
+
+scheduler::Config first_config(const Options& options) {
+  scheduler::Config config;
+  config.running_max = std::min(limits::kRunningCallsMax, options.max_batch_size);
+  config.sequences = config.running_max + (options.split_memory ? kSplitHolders : kHolderSequences);
+  config.step_tokens = options.step_tokens;
+  config.reserve_tokens = kReserveTokens;
+  config.cells = 1;
+  config.context_tokens = 1;
+  return scheduler::State(config).config;
+}
+
+struct Started {
+  std::unique_ptr<engine::Model> model;
+  scheduler::Config config;
+  std::string sandbox;
+  std::string variant;
+};
+
+Result<Started> start(const Options& options, Outbox* outbox) {
+  TRY(const engine::CpuVariant variant, choose_variant(options));
+  report_illegal_instructions(variant.name);
+  if (outbox != nullptr) {
+    send_progress(*outbox, 0, variant.name);
+  }
+  CHECK_OK(engine::load_backends(options.engine_dir, variant));
+  Started started;
+  started.variant = variant.name;
+  started.config = first_config(options);
+  engine::ModelOptions wanted = model_options(options, started.config);
+  if (outbox != nullptr) {
+    wanted.progress = [outbox, last = 0.0F](float fraction) mutable {
+      if (fraction - last >= 0.01F) {
+        last = fraction;
+        send_progress(*outbox, fraction, {});
+      }
+    };
+  }
+  if (options.sandbox) {
+    TRY(started.sandbox, enter_sandbox({.readable = model_parts(options.model),
+                                        .accelerators = !engine::accelerators().empty()}));
+  } else {
+    started.sandbox = "none";
+    log::warn("RUNNING WITHOUT A SANDBOX: a crafted model file can take over this machine");
+  }
+  TRY(started.model, engine::Model::load(wanted));
+  CHECK_OK(started.model->self_test());
+  const engine::ModelFacts& facts = started.model->facts();
+  started.config.cells = facts.cells;
+  started.config.context_tokens = facts.context_tokens;
+  started.config.share_prefixes = facts.share_prefixes;
+  started.config.share_cells = facts.share_cells;
+  return started;
+}
+
+wire::FromWorker ready_frame(const Started& started, const Options& options) {
+  const engine::ModelFacts& facts = started.model->facts();
+  wire::FromWorker frame;
+  wire::Ready& ready = *frame.mutable_ready();
+  ready.set_description(facts.description);
+  ready.set_context_tokens(facts.context_tokens);
+  ready.set_cells(facts.cells);
+  ready.set_parameters(facts.parameters);
+  ready.set_model_bytes(facts.model_bytes);
+  ready.set_cpu_variant(started.variant);
+  ready.set_threads(options.threads);
+  ready.set_sandbox(started.sandbox);
+  ready.set_chat(facts.chat);
+  ready.set_reasoning(facts.reasoning);
+  return frame;
+}
+
+int fail_with(Outbox& outbox, const Error& error) {
+  if (error.code == Code::cancelled) {
+    return kExitDone;  // the gateway is gone; nobody to tell
+  }
+  log::error("the worker stops", {{"why", error.message}});
+  wire::FromWorker frame;
+  frame.set_fatal(error.message);
+  outbox.put(frame);
+  outbox.flush_and_wait();
+  return kExitFailed;
+}
+
+}  // namespace
+
+void settle_environment(char** argv) {
+  // OpenMP's threads spin between two steps by default; with a busy neighbour that costs up to 20
+  // times the speed. ggml runs a debugger on abort() unless told not to.
+  bool changed = false;
+  const auto settle = [&changed](const char* name, const char* value) {
+    changed = changed || ::getenv(name) == nullptr;
+    ::setenv(name, value, 0);
+  };
+  settle("OMP_WAIT_POLICY", "passive");
+  settle("GOMP_SPINCOUNT", "0");
+  settle("GGML_NO_BACKTRACE", "1");
+  if (changed) {
+    ::execv("/proc/self/exe", argv);
+  }
+}
+
+Result<engine::CpuVariant> choose_variant(const Options& options) {
+  TRY(const std::vector<engine::CpuVariant> variants, engine::rank_cpu_variants(options.engine_dir));
+  for (const engine::CpuVariant& variant : variants) {
+    const bool avoided = std::ranges::find(options.cpu_variant_avoid, variant.name) !=
+                         options.cpu_variant_avoid.end();
+    if (options.cpu_variant == "auto" ? variant.score > 0 && !avoided
+                                      : variant.name == options.cpu_variant) {
+      return variant;
+    }
+  }
+  return fail(Code::unavailable, "no CPU variant of the engine in " + options.engine_dir.string() +
+                                     " fits --cpu-variant and --cpu-variant-avoid");
+}
+
+void report_illegal_instructions(std::string_view variant) {
+  IllegalNote& note = illegal_note();
+  const auto end = fmt::format_to_n(note.text.data(), note.text.size(),
+                                    "deepmoat-worker: illegal instruction in CPU variant {}\n", variant);
+  note.length = std::min(end.size, note.text.size());
+  struct sigaction action {};
+  action.sa_handler = on_illegal;
+  ::sigaction(SIGILL, &action, nullptr);
+}
+
+int serve(const Options& given) {
+  Options options = given;
+  if (options.threads == 0) {
+    options.threads = std::max(1U, std::thread::hardware_concurrency());
+  }
+  Outbox outbox(options.fd);
+  Result<Started> started = start(options, options.self_test ? nullptr : &outbox);
+  if (options.self_test) {
+    if (!started) {
+      fmt::print(stderr, "{}\n", started.error().message);
+    }
+    return started ? kExitDone : kExitFailed;
+  }
+  if (!started) {
+    return fail_with(outbox, started.error());
+  }
+  outbox.put(ready_frame(*started, options));
+  const SystemClock clock;
+  Inbox inbox;
+  engine::Model& model = *started->model;
+  std::thread reader([fd = options.fd, &model, &clock, &inbox] {
+    const Error why = read_frames(fd, model, clock, inbox);
+    if (why.code != Code::cancelled) {
+      log::error("the worker stops", {{"why", why.message}});
+    }
+    ::_exit(why.code == Code::cancelled ? kExitDone : kExitFailed);  // nobody to answer to
+  });
+  reader.detach();
+  Service service(model, started->config, options.step_ms, clock, inbox, outbox);
+  const Result<> ended = service.run();
+  const int status = ended ? kExitDone : fail_with(outbox, ended.error());
+  ::_exit(status);  // the reader still uses what lives on this stack
+}
+
+}  // namespace deepmoat::worker

@@ -1,0 +1,24 @@
+// From the command line to the decode loop.
+#pragma once
+
+#include <string_view>
+
+#include "engine/backends.h"
+#include "worker/options.h"
+
+namespace deepmoat::worker {
+
+// Runs the program again with the settings that OpenMP and ggml read before main(), unless they
+// are there. Returns only when there is nothing to do or it cannot be done.
+void settle_environment(char** argv);
+
+// The best CPU variant that --cpu-variant and --cpu-variant-avoid leave.
+[[nodiscard]] Result<engine::CpuVariant> choose_variant(const Options& options);
+
+// From now on SIGILL ends the process with kExitIllegal and one line that names `variant`.
+void report_illegal_instructions(std::string_view variant);
+
+// Loads and serves. Returns the exit status.
+[[nodiscard]] int serve(const Options& options);
+
+}  // namespace deepmoat::worker
