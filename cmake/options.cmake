@@ -11,8 +11,9 @@ set(CMAKE_C_FLAGS_DEBUG "-O1 -g1")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
-add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wswitch-enum -Werror=switch
-                    -Werror=return-type -fno-omit-frame-pointer
+add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror=switch -Werror=return-type
+                    -Wno-missing-field-initializers  # {.name = ...}: what is not named has its default
+                    -fno-omit-frame-pointer
                     # No path of the building machine in what we ship.
                     -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 

@@ -87,6 +87,7 @@ def ensure_installed() -> int:
 
 
 def main() -> int:
+    packages.terminate_like_interrupt()
     try:
         ensure_installed()
     except Problem as problem:

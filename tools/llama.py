@@ -273,6 +273,7 @@ def main() -> int:
                         help="also llama-server and llama-quantize")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
+    packages.terminate_like_interrupt()
     try:
         print(json.dumps(ensure_llama(options.source or None, options.cpu_variants,
                                       options.with_server, options.jobs)))

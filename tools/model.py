@@ -69,6 +69,7 @@ def demo_model() -> Path:
 
 
 def main() -> int:
+    packages.terminate_like_interrupt()
     try:
         print(find_model())
     except Problem as problem:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,14 @@ def cache_folder() -> Path:
 def say(message: str) -> None:
     """One line for a person. Standard output is kept for what another program reads."""
     print(message, file=sys.stderr, flush=True)
+
+
+def terminate_like_interrupt() -> None:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does: what it started ends too."""
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 class Progress:
