@@ -50,6 +50,9 @@ class Backend {
   virtual void cancel(CallId call) = 0;
 
   [[nodiscard]] virtual BackendStatus status() const = 0;
+
+  // Ends for good: calls that still run get Broken, later ones too. Returns when all have it.
+  virtual void shut_down() = 0;
 };
 
 }  // namespace deepmoat::backend

@@ -40,12 +40,11 @@ Response create_key(identity::KeyService& keys, const identity::Actor& actor, co
   if (!role) {
     return to_response(wire::invalid("role", role.error().message));
   }
-  const UnixMillis lifetime_ms =
-      request->lifetime_s > 0 ? request->lifetime_s * 1000 : lifetime_days * 86'400'000;
+  const std::int64_t lifetime_s = request->lifetime_s > 0 ? request->lifetime_s : lifetime_days * 86'400;
   auto created = keys.create(actor, {.client_id = request->client_id,
                                      .role = *role,
                                      .tenant = request->tenant,
-                                     .lifetime_ms = lifetime_ms,
+                                     .lifetime_s = lifetime_s,
                                      .label = request->label});
   if (!created) {
     return to_response(wire::to_refusal(created.error()));

@@ -346,7 +346,7 @@ class Connection final : public Responder,
     arm_deadline(2);
     if constexpr (std::is_same_v<Stream, TlsStream>) {
       if (!reading_) {
-        auto [error] = co_await stream_.async_shutdown(kAwait);
+        [[maybe_unused]] const auto ended = co_await stream_.async_shutdown(kAwait);
       }
     }
     boost::system::error_code ignored;

@@ -28,6 +28,12 @@ std::vector<wire::ModelListing> Models::listing() const {
   return list;
 }
 
+void Models::shut_down() const {
+  for (const Model& model : models_) {
+    model.backend->shut_down();
+  }
+}
+
 bool Models::ready() const {
   return std::ranges::any_of(
       models_, [](const Model& model) { return model.backend->status().health == backend::Health::ready; });

@@ -31,6 +31,8 @@ class Models {
   [[nodiscard]] const policy::RouteTable& routes() const { return routes_; }
   [[nodiscard]] const std::vector<Model>& all() const { return models_; }
   [[nodiscard]] std::vector<wire::ModelListing> listing() const;
+  // Ends all backends for good; every running call gets its last event.
+  void shut_down() const;
   // At least one model answers calls.
   [[nodiscard]] bool ready() const;
 

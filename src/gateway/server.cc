@@ -1,12 +1,14 @@
 #include "gateway/server.h"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <fcntl.h>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,7 +17,7 @@
 #include <mutex>
 #include <thread>
 
-#include "base/file.h"
+#include "base/local_socket_path.h"
 #include "base/log.h"
 #include "gateway/connection.h"
 
@@ -112,15 +114,14 @@ Result<> check_port_is_free(const Tcp::endpoint& endpoint) {
   return {};
 }
 
-// A socket's path has 107 bytes at most; through /proc the folder's own length does not count.
 Result<Local::acceptor> listen_locally(asio::io_context& context, const std::filesystem::path& path) {
-  TRY(const UniqueFd folder, open_file(path.parent_path(), O_PATH | O_DIRECTORY));
-  ::unlink(path.c_str());
+  TRY(const LocalSocketPath address, LocalSocketPath::enter(path));
+  ::unlink(address.text().c_str());
   Local::acceptor acceptor(context);
   boost::system::error_code error;
   acceptor.open(Local(), error);
   const mode_t before = ::umask(0177);
-  acceptor.bind(fmt::format("/proc/self/fd/{}/{}", folder.get(), path.filename().string()), error);
+  acceptor.bind(address.text(), error);
   ::umask(before);
   if (!error) {
     acceptor.listen(64, error);
@@ -181,7 +182,9 @@ class Server::Impl {
  public:
   Impl(Services& services) : services_(services) {}
 
-  ~Impl() {
+  ~Impl() { stop(); }
+
+  void stop() {
     for (const auto& worker : workers_) {
       worker->context.stop();
     }
@@ -371,6 +374,7 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, ServerOptions 
 
 Result<> Server::reload_certificate(const ServerOptions& options) { return impl_->reload(options); }
 std::size_t Server::drain(std::int64_t timeout_s) { return impl_->drain(timeout_s); }
+void Server::stop() { impl_->stop(); }
 std::uint64_t Server::open_connections() const { return impl_->open_connections(); }
 
 Result<> check_certificate(const std::filesystem::path& certificate, const std::filesystem::path& private_key) {

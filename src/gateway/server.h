@@ -31,6 +31,9 @@ class Server {
   // `timeout_s` has passed. Returns how many were cut.
   std::size_t drain(std::int64_t timeout_s);
 
+  // Ends the threads, wherever their connections are.
+  void stop();
+
   [[nodiscard]] std::uint64_t open_connections() const;
 
  private:

@@ -83,11 +83,7 @@ class LocalBackend::Supervisor {
     thread_ = std::thread([this] { run(); });
   }
 
-  ~Supervisor() {
-    stopping_ = true;
-    wake();
-    thread_.join();
-  }
+  ~Supervisor() { shut_down(); }
 
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -97,7 +93,13 @@ class LocalBackend::Supervisor {
     request.set_call_id(id.value());
     {
       const std::lock_guard lock(inbox_mutex_);
-      arrivals_.emplace_back(std::move(request), std::move(sink));
+      if (!stopped_) {
+        arrivals_.emplace_back(std::move(request), std::move(sink));
+        sink = nullptr;
+      }
+    }
+    if (sink) {
+      sink(Broken{unavailable("draining", "The server is shutting down.", 1)});
     }
     wake();
     return id;
@@ -117,6 +119,20 @@ class LocalBackend::Supervisor {
   }
 
   pid_t worker_pid() const { return worker_pid_; }
+
+  void shut_down() {
+    const std::lock_guard lock(shut_down_mutex_);
+    stopping_ = true;
+    wake();
+    if (thread_.joinable()) {
+      thread_.join();
+      {
+        const std::lock_guard inbox_lock(inbox_mutex_);
+        stopped_ = true;
+      }
+      end_all_calls();  // those that came while the thread ended
+    }
+  }
 
  private:
   // A call between submit() and its last event.
@@ -158,7 +174,11 @@ class LocalBackend::Supervisor {
         kill_when_hung();
       }
     }
-    shut_down();
+    worker_.reset();
+    worker_pid_ = 0;
+    ready_ = false;
+    change_status([](BackendStatus& s) { s.health = Health::draining; });
+    end_all_calls();
   }
 
   void start_worker() {
@@ -465,9 +485,7 @@ class LocalBackend::Supervisor {
     }
   }
 
-  void shut_down() {
-    worker_.reset();
-    worker_pid_ = 0;
+  void end_all_calls() {
     take_inbox();
     while (!calls_.empty()) {
       finish(calls_.begin(), Broken{unavailable("draining", "The server is shutting down.", 1)});
@@ -487,6 +505,8 @@ class LocalBackend::Supervisor {
   std::mutex inbox_mutex_;
   std::vector<std::pair<wire::InferRequest, EventSink>> arrivals_;
   std::vector<std::uint64_t> cancels_;
+  bool stopped_ = false;
+  std::mutex shut_down_mutex_;
 
   // Only the supervisor's thread touches what follows.
   std::optional<WorkerProcess> worker_;
@@ -514,6 +534,7 @@ CallId LocalBackend::submit(wire::InferRequest request, EventSink sink) {
 }
 void LocalBackend::cancel(CallId call) { supervisor_->cancel(call); }
 BackendStatus LocalBackend::status() const { return supervisor_->status(); }
+void LocalBackend::shut_down() { supervisor_->shut_down(); }
 pid_t LocalBackend::worker_pid() const { return supervisor_->worker_pid(); }
 
 }  // namespace deepmoat::backend

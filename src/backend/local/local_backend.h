@@ -25,12 +25,13 @@ class LocalBackend final : public Backend {
  public:
   // Starts the thread, which starts the worker; returns at once.
   LocalBackend(LocalBackendOptions options, const Clock& clock);
-  // Ends the worker; calls that still run get Broken.
+  // As shut_down().
   ~LocalBackend() override;
 
   CallId submit(wire::InferRequest request, EventSink sink) override;
   void cancel(CallId call) override;
   [[nodiscard]] BackendStatus status() const override;
+  void shut_down() override;
 
   // The running worker's process id, 0 when there is none; for tests and the doctor.
   [[nodiscard]] pid_t worker_pid() const;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace deepmoat::backend {
 
@@ -74,6 +75,18 @@ Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
   UniqueFd theirs(ends[1]);
   ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
 
+  // Its own process group: Ctrl-C reaches the gateway alone, which then decides how calls end.
+  // And none of the gateway's blocked or ignored signals.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  sigset_t signals;
+  sigemptyset(&signals);
+  posix_spawnattr_setsigmask(&attributes, &signals);
+  sigaddset(&signals, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, theirs.get(), kChildSocket);
@@ -86,9 +99,10 @@ Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
   std::vector<std::string> environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "OMP_WAIT_POLICY=passive",
                                           "GOMP_SPINCOUNT=0"};
   pid_t pid = -1;
-  const int error = ::posix_spawn(&pid, command.program.c_str(), &actions, nullptr, pointers(list).data(),
-                                  pointers(environment).data());
+  const int error = ::posix_spawn(&pid, command.program.c_str(), &actions, &attributes,
+                                  pointers(list).data(), pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   if (error != 0) {
     errno = error;
     return fail_errno(Code::unavailable, "start " + command.program);

@@ -1,0 +1,39 @@
+// One subcommand a file: each adds itself to the command line and runs when it was named.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <optional>
+#include <string>
+
+#include "base/config.h"
+#include "base/result.h"
+
+namespace deepmoat::cli {
+
+// Exit statuses of the program.
+inline constexpr int kSuccess = 0;
+inline constexpr int kFailure = 1;  // the command did not do it, or the check did not pass
+inline constexpr int kUsage = 2;    // the command line or the configuration is wrong
+
+// Each sets `status` when its command ran.
+void add_serve(CLI::App& app, int& status);
+void add_key(CLI::App& app, int& status);
+void add_audit(CLI::App& app, int& status);
+void add_config(CLI::App& app, int& status);
+void add_doctor(CLI::App& app, int& status);
+void add_worker(CLI::App& app, int& status);
+
+// Prints "deepmoat: <message>" to standard error and returns kFailure.
+int report(const Error& error);
+
+// Loads the configuration; prints every problem. Empty: do not go on.
+[[nodiscard]] std::optional<Config> load_config_or_report(const std::string& path);
+
+// "90s", "15m", "12h", "30d" in seconds.
+[[nodiscard]] Result<std::int64_t> parse_duration_s(const std::string& text);
+
+// The path of a program that lies beside this one.
+[[nodiscard]] std::string sibling_program(const std::string& name);
+
+}  // namespace deepmoat::cli

@@ -1,0 +1,73 @@
+// `deepmoat config check|example|markdown`
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/command.h"
+#include "gateway/server.h"
+
+namespace deepmoat::cli {
+
+namespace {
+
+// What needs the file system: the files that the configuration names.
+int check_files(const Config& config, const std::string& file) {
+  int problems = 0;
+  const auto problem = [&](const std::string& text) {
+    fmt::print(stderr, "deepmoat: {}: {}\n", file, text);
+    ++problems;
+  };
+  for (const ModelConfig& model : config.models) {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(model.path, error)) {
+      problem(fmt::format("model.path \"{}\" is not a file", model.path));
+    }
+  }
+  if (!config.tls.certificate.empty()) {
+    const auto loads = gateway::check_certificate(config.tls.certificate, config.tls.private_key);
+    if (!loads) {
+      problem(loads.error().message);
+    }
+  }
+  std::error_code error;
+  if (!config.keys.passphrase_file.empty() && !std::filesystem::exists(config.keys.passphrase_file, error)) {
+    problem(fmt::format("keys.passphrase_file \"{}\" does not exist", config.keys.passphrase_file));
+  }
+  return problems;
+}
+
+int check(const std::string& file) {
+  const auto config = load_config_or_report(file);
+  if (!config || check_files(*config, file) > 0) {
+    return kUsage;
+  }
+  fmt::print("{}: no problem found\n", file);
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_config(CLI::App& app, int& status) {
+  CLI::App* command = app.add_subcommand("config", "Check or print the configuration");
+  command->require_subcommand(1);
+
+  const auto file = std::make_shared<std::string>();
+  CLI::App* check_command = command->add_subcommand("check", "Name every problem of a file, with line, key and fix");
+  check_command->add_option("FILE", *file, "The configuration file")->required();
+  check_command->callback([file, &status] { status = check(*file); });
+
+  CLI::App* example = command->add_subcommand("example", "Print a file with every key at its default");
+  example->callback([&status] {
+    fmt::print("{}", config_example());
+    status = kSuccess;
+  });
+
+  CLI::App* markdown = command->add_subcommand("markdown", "Print docs/configuration.md");
+  markdown->callback([&status] {
+    fmt::print("{}", config_markdown());
+    status = kSuccess;
+  });
+}
+
+}  // namespace deepmoat::cli

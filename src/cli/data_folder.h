@@ -1,0 +1,27 @@
+// Where things lie in a data folder.
+#pragma once
+
+#include <filesystem>
+
+namespace deepmoat::cli {
+
+class DataFolder {
+ public:
+  // Absolute from here on: the process may change its folder.
+  explicit DataFolder(const std::filesystem::path& root) : root_(std::filesystem::absolute(root).lexically_normal()) {}
+
+  [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+  [[nodiscard]] std::filesystem::path key_file() const { return root_ / "keys" / "root.key"; }
+  [[nodiscard]] std::filesystem::path database() const { return root_ / "deepmoat.db"; }
+  [[nodiscard]] std::filesystem::path tls() const { return root_ / "tls"; }
+  [[nodiscard]] std::filesystem::path audit() const { return root_ / "audit"; }
+  [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }
+  [[nodiscard]] std::filesystem::path socket() const { return root_ / "admin.sock"; }
+
+ private:
+  std::filesystem::path root_;
+};
+
+inline constexpr const char* kDataFolderDefault = "data";
+
+}  // namespace deepmoat::cli

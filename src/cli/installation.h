@@ -1,0 +1,45 @@
+// Opens a data folder: its lock, secrets, audit log, database and keys, in the order in which one
+// needs the other. `deepmoat serve` holds one; commands without a running server open it too.
+#pragma once
+
+#include <memory>
+
+#include "audit/log.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/file.h"
+#include "cli/data_folder.h"
+#include "crypto/key_file.h"
+#include "identity/authenticator.h"
+#include "identity/key_authority.h"
+#include "identity/key_service.h"
+#include "store/database.h"
+
+namespace deepmoat::cli {
+
+class Installation {
+ public:
+  // Code::already_exists when another process holds the folder. Makes what a first start lacks.
+  static Result<std::unique_ptr<Installation>> open(const DataFolder& folder, const Config& config,
+                                                    const Clock& clock);
+
+  [[nodiscard]] audit::Log& audit_log() { return *audit_log_; }
+  [[nodiscard]] store::Database& database() { return *database_; }
+  [[nodiscard]] identity::Authenticator& authenticator() { return *authenticator_; }
+  [[nodiscard]] identity::KeyService& keys() { return *keys_; }
+  [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
+
+ private:
+  Installation() = default;
+
+  // Destroyed from the last to the first.
+  UniqueFd lock_;
+  crypto::RootSecrets secrets_;
+  std::unique_ptr<audit::Log> audit_log_;
+  std::unique_ptr<store::Database> database_;
+  std::unique_ptr<identity::KeyAuthority> authority_;
+  std::unique_ptr<identity::Authenticator> authenticator_;
+  std::unique_ptr<identity::KeyService> keys_;
+};
+
+}  // namespace deepmoat::cli

@@ -1,0 +1,187 @@
+// `deepmoat key create|list|show|revoke|expire`
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <ctime>
+#include <functional>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/key_desk.h"
+
+namespace deepmoat::cli {
+
+namespace {
+
+struct Options {
+  std::string data = kDataFolderDefault;
+  std::string config;
+  std::string client_id;
+  std::string role = "user";
+  std::string tenant = "default";
+  std::string label;
+  std::string expires_in;
+  std::string key;
+  std::string reason;
+  std::string in;
+  std::int64_t at_s = 0;
+  bool json = false;
+};
+
+std::string format_date(std::int64_t unix_s) {
+  const std::time_t time = unix_s;
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
+  return text;
+}
+
+std::string text_of(const Json& key, const char* field) { return key.value(field, std::string()); }
+
+void print_table(const Json& keys) {
+  fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", "ID", "CLIENT", "TENANT", "ROLE", "STATE",
+             "EXPIRES (UTC)", "LABEL");
+  for (const Json& key : keys) {
+    fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", text_of(key, "id"), text_of(key, "client_id"),
+               text_of(key, "tenant"), text_of(key, "role"), text_of(key, "state"),
+               format_date(key.value("expires_at", std::int64_t{0})), text_of(key, "label"));
+  }
+}
+
+void print_fields(const Json& key) {
+  for (const auto& [name, value] : key.items()) {
+    const bool time = name.ends_with("_at");
+    fmt::print("{:<14} {}\n", name,
+               time ? format_date(value.get<std::int64_t>()) + " UTC"
+                    : value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+Result<> create(KeyDesk& desk, const Options& options, std::int64_t lifetime_days) {
+  std::int64_t lifetime_s = lifetime_days * 86'400;
+  if (!options.expires_in.empty()) {
+    TRY(lifetime_s, parse_duration_s(options.expires_in));
+  }
+  TRY(const Json created, desk.create({{"client_id", options.client_id},
+                                       {"role", options.role},
+                                       {"tenant", options.tenant},
+                                       {"label", options.label},
+                                       {"lifetime_s", lifetime_s}}));
+  // Standard output holds the key alone, so that a script can take it.
+  fmt::print("{}\n", text_of(created, "key"));
+  fmt::print(stderr, "Key {} of {} ({}) ends {} UTC. It is shown only now.\n", text_of(created, "id"),
+             text_of(created, "client_id"), text_of(created, "role"),
+             format_date(created.value("expires_at", std::int64_t{0})));
+  return {};
+}
+
+Result<> list(KeyDesk& desk, const Options& options) {
+  TRY(const Json keys, desk.list());
+  if (options.json) {
+    fmt::print("{}\n", keys.dump(2));
+  } else {
+    print_table(keys);
+  }
+  return {};
+}
+
+Result<> show(KeyDesk& desk, const Options& options) {
+  TRY(const Json key, desk.show(options.key));
+  if (options.json) {
+    fmt::print("{}\n", key.dump(2));
+  } else {
+    print_fields(key);
+  }
+  return {};
+}
+
+Result<> revoke(KeyDesk& desk, const Options& options) {
+  TRY(const Json key, desk.revoke(options.key, options.reason));
+  fmt::print("{} is revoked.\n", text_of(key, "id"));
+  return {};
+}
+
+Result<> expire(KeyDesk& desk, const Options& options, const Clock& clock) {
+  std::int64_t at_s = options.at_s;
+  if (!options.in.empty()) {
+    TRY(const std::int64_t delay_s, parse_duration_s(options.in));
+    at_s = clock.unix_ms() / 1000 + delay_s;
+  }
+  if (at_s == 0) {
+    at_s = clock.unix_ms() / 1000;
+  }
+  TRY(const Json key, desk.expire(options.key, at_s));
+  fmt::print("{} ends {} UTC.\n", text_of(key, "id"), format_date(key.value("expires_at", std::int64_t{0})));
+  return {};
+}
+
+using Action = std::function<Result<>(KeyDesk&, const Config&, const Clock&)>;
+
+int run(const Options& options, const Action& action) {
+  const auto config = load_config_or_report(options.config);
+  if (!config) {
+    return kUsage;
+  }
+  const SystemClock clock;
+  auto desk = KeyDesk::open(DataFolder(options.data), *config, clock);
+  if (!desk) {
+    return report(desk.error());
+  }
+  const auto done = action(**desk, *config, clock);
+  return done ? kSuccess : report(done.error());
+}
+
+}  // namespace
+
+void add_key(CLI::App& app, int& status) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("key", "Create, list, show, revoke and expire API keys");
+  command->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help, Action action) {
+    CLI::App* added = command->add_subcommand(name, help);
+    added->add_option("--data", options->data, "The data folder")->capture_default_str();
+    added->add_option("--config", options->config, "The configuration file");
+    added->callback([options, action = std::move(action), &status] { status = run(*options, action); });
+    return added;
+  };
+
+  CLI::App* create_command =
+      add("create", "Make a key and print it, alone, on standard output",
+          [options](KeyDesk& desk, const Config& config, const Clock&) {
+            return create(desk, *options, config.keys.lifetime_days);
+          });
+  create_command->add_option("--client-id", options->client_id, "Whom the key is for: a-z 0-9 -")->required();
+  create_command->add_option("--role", options->role, "user, operator, admin or auditor")->capture_default_str();
+  create_command->add_option("--tenant", options->tenant, "The tenant (department)")->capture_default_str();
+  create_command->add_option("--expires-in", options->expires_in, "Lifetime such as 30d, 12h, 15m; 90d at most");
+  create_command->add_option("--label", options->label, "A note for people");
+
+  CLI::App* list_command = add("list", "List the keys", [options](KeyDesk& desk, const Config&, const Clock&) {
+    return list(desk, *options);
+  });
+  list_command->add_flag("--json", options->json, "Print JSON");
+
+  constexpr const char* kKeyHelp = "A key's id, its first 8 characters or more, or the key itself";
+  CLI::App* show_command = add("show", "Show one key", [options](KeyDesk& desk, const Config&, const Clock&) {
+    return show(desk, *options);
+  });
+  show_command->add_option("KEY", options->key, kKeyHelp)->required();
+  show_command->add_flag("--json", options->json, "Print JSON");
+
+  CLI::App* revoke_command =
+      add("revoke", "Refuse a key from now on and cut its streams",
+          [options](KeyDesk& desk, const Config&, const Clock&) { return revoke(desk, *options); });
+  revoke_command->add_option("KEY", options->key, kKeyHelp)->required();
+  revoke_command->add_option("--reason", options->reason, "Why; goes into the audit log")->required();
+
+  CLI::App* expire_command = add("expire", "End a key sooner than it would",
+                                 [options](KeyDesk& desk, const Config&, const Clock& clock) {
+                                   return expire(desk, *options, clock);
+                                 });
+  expire_command->add_option("KEY", options->key, kKeyHelp)->required();
+  expire_command->add_option("--at", options->at_s, "When, in Unix seconds; default: now");
+  expire_command->add_option("--in", options->in, "When, from now: 30d, 12h, 15m");
+}
+
+}  // namespace deepmoat::cli

@@ -1,0 +1,78 @@
+#include "cli/local_client.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/local_socket_path.h"
+
+namespace deepmoat::cli {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+
+namespace {
+
+Code code_of(unsigned status) {
+  switch (status) {
+    case 400: return Code::invalid_argument;
+    case 403: return Code::permission_denied;
+    case 404: return Code::not_found;
+    case 409: return Code::already_exists;
+    default: return Code::unavailable;
+  }
+}
+
+Result<nlohmann::ordered_json> read_answer(const http::response<http::string_body>& response) {
+  auto json = nlohmann::ordered_json::parse(response.body(), nullptr, false);
+  if (json.is_discarded()) {
+    return fail(Code::corrupt, "the server's answer is not JSON");
+  }
+  if (response.result_int() >= 400) {
+    const std::string message = json.value("/error/message"_json_pointer, std::string("the server refused"));
+    return fail(code_of(response.result_int()), message);
+  }
+  return json;
+}
+
+}  // namespace
+
+Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::string& method,
+                                          const std::string& path, const std::string& body) {
+  asio::io_context context;
+  asio::local::stream_protocol::socket socket(context);
+  boost::system::error_code error;
+  {
+    TRY(const LocalSocketPath address, LocalSocketPath::enter(folder.socket()));
+    socket.connect(address.text(), error);
+  }
+  if (error) {
+    return fail(Code::unavailable, "a process holds " + folder.root().string() +
+                                       " but does not answer on its socket: " + error.message() +
+                                       "; wait for it to start or end");
+  }
+  const timeval patience{60, 0};
+  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  http::request<http::string_body> request;
+  request.method_string(method);
+  request.target(path);
+  request.version(11);
+  request.set(http::field::host, "localhost");
+  request.body() = body;
+  request.prepare_payload();
+  http::write(socket, request, error);
+  boost::beast::flat_buffer buffer;
+  http::response<http::string_body> response;
+  if (!error) {
+    http::read(socket, buffer, response, error);
+  }
+  if (error) {
+    return fail(Code::unavailable, "the server did not answer: " + error.message());
+  }
+  return read_answer(response);
+}
+
+}  // namespace deepmoat::cli

@@ -1,0 +1,52 @@
+#include "cli/model_version.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "crypto/digest.h"
+
+namespace deepmoat::cli {
+
+namespace {
+
+constexpr std::size_t kVersionDigits = 16;
+
+Result<std::string> hash_file(const UniqueFd& file, std::size_t size, const std::filesystem::path& path) {
+  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapped == MAP_FAILED) {
+    return fail_errno(Code::io, "map " + path.string());
+  }
+  ::madvise(mapped, size, MADV_SEQUENTIAL);
+  const crypto::Digest digest = crypto::sha256(std::string_view(static_cast<const char*>(mapped), size));
+  ::munmap(mapped, size);
+  return to_hex(crypto::view(digest));
+}
+
+}  // namespace
+
+Result<ModelFile> identify_model(const std::filesystem::path& path, store::Database& database) {
+  TRY(const UniqueFd file, open_file(path, O_RDONLY));
+  struct stat facts {};
+  if (::fstat(file.get(), &facts) != 0) {
+    return fail_errno(Code::io, "stat " + path.string());
+  }
+  if (facts.st_size == 0) {
+    return fail(Code::invalid_argument, path.string() + " is empty");
+  }
+  const std::string name = fmt::format("model_sha256:{}:{}:{}.{}", path.string(), facts.st_size,
+                                       facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
+  TRY(std::optional<std::string> hash, database.setting(name));
+  if (!hash) {
+    log::info("hashing the model's file", {{"path", path.string()}, {"bytes", facts.st_size}});
+    TRY(hash, hash_file(file, static_cast<std::size_t>(facts.st_size), path));
+    CHECK_OK(database.set_setting(name, *hash));
+  }
+  return ModelFile{.version = hash->substr(0, kVersionDigits), .created_s = facts.st_mtim.tv_sec};
+}
+
+}  // namespace deepmoat::cli

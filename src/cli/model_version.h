@@ -1,0 +1,20 @@
+// Which model is it? The SHA-256 of its file, remembered in the database by size and time.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+#include "store/database.h"
+
+namespace deepmoat::cli {
+
+struct ModelFile {
+  std::string version;         // first 16 hex digits of the SHA-256
+  std::int64_t created_s = 0;  // the file's time of change
+};
+
+// Reads the whole file the first time (about a second a gigabyte); later only its size and time.
+[[nodiscard]] Result<ModelFile> identify_model(const std::filesystem::path& path, store::Database& database);
+
+}  // namespace deepmoat::cli

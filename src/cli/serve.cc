@@ -1,0 +1,204 @@
+// `deepmoat serve`: puts the parts together, runs until a signal says otherwise.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "backend/local/local_backend.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/installation.h"
+#include "cli/model_version.h"
+#include "cli/serve_options.h"
+#include "crypto/certificate.h"
+#include "gateway/server.h"
+
+namespace deepmoat::cli {
+
+namespace {
+
+constexpr std::int64_t kLastWordsS = 2;  // for the audit records of calls that were cut
+
+// Signals are taken by the main thread alone, one at a time; workers start with none blocked.
+sigset_t block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    sigaddset(&signals, signal);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Config& config, const Clock& clock) {
+  gateway::ServerOptions options;
+  options.local_socket = folder.socket();
+  if (!config.tls.certificate.empty()) {
+    options.certificate = config.tls.certificate;
+    options.private_key = config.tls.private_key;
+    return options;
+  }
+  TRY(const crypto::Certificates made,
+      crypto::ensure_certificates({.directory = folder.tls(), .names = config.tls.names}, clock.unix_ms()));
+  if (made.made_now) {
+    log::info("made a server certificate; give the CA's certificate to clients",
+              {{"ca", made.ca_certificate.string()}, {"fingerprint", made.fingerprint}});
+  }
+  options.certificate = made.server_certificate;
+  options.private_key = made.server_key;
+  return options;
+}
+
+backend::WorkerCommand worker_command(const ModelConfig& model) {
+  backend::WorkerCommand command;
+  command.program = sibling_program("deepmoat-worker");
+  command.model_path = model.path;
+  command.threads = model.threads;
+  command.cells = model.cells;
+  command.max_batch_size = model.max_batch_size;
+  command.step_tokens = model.step_tokens;
+  command.cpu_variant = model.cpu_variant;
+  return command;
+}
+
+Result<gateway::Models> start_models(const Config& config, store::Database& database, const Clock& clock) {
+  std::vector<gateway::Model> models;
+  for (const ModelConfig& model : config.models) {
+    TRY(const ModelFile file, identify_model(model.path, database));
+    backend::LocalBackendOptions options;
+    options.name = model.name;
+    options.command = worker_command(model);
+    models.push_back({.name = ModelName(model.name),
+                      .version = file.version,
+                      .created_s = file.created_s,
+                      .backend = std::make_unique<backend::LocalBackend>(std::move(options), clock)});
+  }
+  return gateway::Models::make(std::move(models));
+}
+
+quota::Limits quota_limits(const Config& config) {
+  quota::Limits limits;
+  limits.requests_per_minute = static_cast<std::uint32_t>(config.limits.requests_per_minute);
+  limits.calls_of_key_max = static_cast<std::uint32_t>(config.limits.concurrent_calls_per_key);
+  limits.calls_max = static_cast<std::uint32_t>(config.limits.concurrent_calls);
+  return limits;
+}
+
+void set_log_level(const Config& config) {
+  const auto level = log::parse_level(config.log.level);
+  log::set_level(level.value_or(log::Level::info));
+}
+
+// A wrong file changes nothing: the old configuration stays in force.
+void reload(const ServeOptions& options, const DataFolder& folder, const Clock& clock, gateway::Services& services,
+            gateway::Server& server) {
+  const auto config = effective_config(options);
+  if (!config) {
+    log::error("the configuration was not reloaded: it has problems");
+    return;
+  }
+  const auto tls = server_options(folder, *config, clock);
+  const auto reloaded = tls ? server.reload_certificate(*tls) : Result<>(std::unexpected(tls.error()));
+  if (!reloaded) {
+    log::error("the configuration was not reloaded", {{"error", reloaded.error().message}});
+    return;
+  }
+  services.config.replace(*config);
+  services.ledger.set_limits(quota_limits(*config));
+  set_log_level(*config);
+  log::info("the configuration was reloaded; keys not marked as reloadable need a restart");
+}
+
+void say_what_is_served(const Config& config) {
+  log::info("serving", {{"https", fmt::format("{}:{}", config.server.https_address, config.server.https_port)},
+                        {"http", config.server.http_port == 0
+                                     ? std::string("off")
+                                     : fmt::format("{}:{}", config.server.http_address, config.server.http_port)},
+                        {"models", config.models.size()}});
+  if (config.server.insecure_http_beyond_loopback && config.server.http_port != 0) {
+    log::warn("plain HTTP is open to other machines: keys and prompts cross the network unencrypted");
+  }
+  if (config.models.empty()) {
+    log::warn("no model is configured; give one with --model-path or [[model]]");
+  }
+}
+
+// Runs until SIGTERM or SIGINT.
+void wait_for_end(const sigset_t& signals, const ServeOptions& options, const DataFolder& folder,
+                  const Clock& clock, gateway::Services& services, gateway::Server& server) {
+  for (;;) {
+    int signal = 0;
+    ::sigwait(&signals, &signal);
+    if (signal != SIGHUP) {
+      log::info("draining: running calls may finish", {{"signal", signal}});
+      return;
+    }
+    reload(options, folder, clock, services, server);
+  }
+}
+
+Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
+  const SystemClock clock;
+  const DataFolder folder(options.data);
+  TRY(const auto installation, Installation::open(folder, config, clock));
+  TRY(const gateway::ServerOptions tls, server_options(folder, config, clock));
+  gateway::LiveConfig live_config(config);
+  quota::Ledger ledger(quota_limits(config));
+  identity::FailureLimiterOptions failure_options;
+  failure_options.failures_per_minute = static_cast<std::uint32_t>(config.limits.authentication_failures_per_minute);
+  identity::FailureLimiter failures(failure_options);
+  boost::asio::thread_pool blocking(1);
+  std::unique_ptr<gateway::Server> server;
+  TRY(const gateway::Models models, start_models(config, installation->database(), clock));
+  gateway::Services services{.clock = clock,
+                             .config = live_config,
+                             .audit_log = installation->audit_log(),
+                             .fingerprint_secret = installation->fingerprint_secret(),
+                             .authenticator = installation->authenticator(),
+                             .failures = failures,
+                             .keys = installation->keys(),
+                             .ledger = ledger,
+                             .models = models,
+                             .blocking = blocking};
+  TRY(server, gateway::Server::start(services, tls));
+  say_what_is_served(config);
+  wait_for_end(signals, options, folder, clock, services, *server);
+  const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);
+  // What still runs is ended by its backend, so that its audit record is written like any other.
+  models.shut_down();
+  server->drain(kLastWordsS);
+  server->stop();
+  blocking.join();
+  log::info("stopped", {{"connections_cut", cut}});
+  return {};
+}
+
+int serve(const ServeOptions& options) {
+  const sigset_t signals = block_signals();
+  const auto config = effective_config(options);
+  if (!config) {
+    return kUsage;
+  }
+  set_log_level(*config);
+  const auto ran = run_server(options, *config, signals);
+  if (!ran) {
+    if (ran.error().code == Code::already_exists) {
+      return report({Code::already_exists, ran.error().message + "; is a server running on this data folder?"});
+    }
+    return report(ran.error());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& status) {
+  const auto options = std::make_shared<ServeOptions>();
+  CLI::App* command = app.add_subcommand("serve", "Run the server until SIGTERM or Ctrl-C; SIGHUP reloads");
+  add_serve_flags(*command, *options);
+  command->callback([options, &status] { status = serve(*options); });
+}
+
+}  // namespace deepmoat::cli
