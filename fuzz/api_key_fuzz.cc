@@ -13,8 +13,15 @@
 
 namespace {
 
-using namespace deepmoat;
-using namespace deepmoat::identity;
+using deepmoat::Secret;
+using deepmoat::crypto::RootSecrets;
+using deepmoat::identity::Authenticator;
+using deepmoat::identity::check_name;
+using deepmoat::identity::compose_key;
+using deepmoat::identity::KeyAuthority;
+using deepmoat::identity::kKeyBodyDigits;
+using deepmoat::identity::parse_key;
+using deepmoat::identity::parse_role;
 
 void must(bool holds) {
   if (!holds) {
@@ -22,7 +29,7 @@ void must(bool holds) {
   }
 }
 
-crypto::RootSecrets secrets() {
+RootSecrets secrets() {
   return {.signing = Secret(std::string(32, 's')),
           .pepper = Secret(std::string(32, 'p')),
           .audit_fingerprint = Secret(std::string(32, 'f')),

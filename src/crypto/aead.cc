@@ -19,7 +19,9 @@ using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
 const unsigned char* in(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
-unsigned char* out(char* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
+unsigned char* out(char* bytes) {
+  return reinterpret_cast<unsigned char*>(bytes);
+}
 
 Result<> check_sizes(const Secret& key, std::string_view bytes) {
   constexpr std::size_t kBytesMax = std::size_t{1} << 30;  // EVP counts in int

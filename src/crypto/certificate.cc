@@ -70,8 +70,8 @@ Result<PrivateKeyPtr> load_key(const std::filesystem::path& path) {
   TRY(const Secret pem, read_private_file(path, kPemBytesMax));
   Result<PrivateKeyPtr> key = key_from_pem(pem);
   if (!key) {
-    return fail(Code::corrupt, path.string() + ": " + key.error().message +
-                                   "; remove it to have a new one made");
+    return fail(Code::corrupt,
+                path.string() + ": " + key.error().message + "; remove it to have a new one made");
   }
   return key;
 }
@@ -110,8 +110,7 @@ Result<Authority> ensure_authority(const Paths& paths, UnixMillis now_ms) {
 
 // nullptr: there is none that still serves.
 Result<CertificatePtr> load_good_server(const Paths& paths, const Authority& authority,
-                                        const std::vector<std::string>& names,
-                                        UnixMillis now_ms) {
+                                        const std::vector<std::string>& names, UnixMillis now_ms) {
   Result<CertificatePtr> loaded = load_certificate(paths.server_certificate);
   Result<PrivateKeyPtr> key = load_key(paths.server_key);
   if ((!loaded && loaded.error().code == Code::not_found) ||
@@ -121,11 +120,11 @@ Result<CertificatePtr> load_good_server(const Paths& paths, const Authority& aut
   TRY(CertificatePtr server, std::move(loaded));
   TRY(const PrivateKeyPtr server_key, std::move(key));
   const PrivateKeyPtr ca_public(X509_get_pubkey(authority.certificate.get()));
-  const bool good = ends_ms(*server) > now_ms + kRenewMs &&
-                    X509_check_private_key(server.get(), server_key.get()) == 1 &&
-                    ca_public && X509_verify(server.get(), ca_public.get()) == 1 &&
-                    std::ranges::all_of(
-                        names, [&](const std::string& name) { return covers(*server, name); });
+  const bool good =
+      ends_ms(*server) > now_ms + kRenewMs &&
+      X509_check_private_key(server.get(), server_key.get()) == 1 && ca_public &&
+      X509_verify(server.get(), ca_public.get()) == 1 &&
+      std::ranges::all_of(names, [&](const std::string& name) { return covers(*server, name); });
   return good ? std::move(server) : CertificatePtr();
 }
 
@@ -134,9 +133,11 @@ Result<CertificatePtr> make_server(const Paths& paths, Authority& authority,
   if (!authority.key) {
     Result<PrivateKeyPtr> ca_key = load_key(paths.ca_key);
     if (!ca_key && ca_key.error().code == Code::not_found) {
-      return fail(Code::not_found,
-                  paths.ca_key.string() + " is needed to make a server certificate: bring it "
-                  "back, or remove ca.crt to have a new CA made (clients then need the new one)");
+      return fail(
+          Code::not_found,
+          paths.ca_key.string() +
+              " is needed to make a server certificate: bring it "
+              "back, or remove ca.crt to have a new CA made (clients then need the new one)");
     }
     TRY(authority.key, std::move(ca_key));
   }

@@ -21,9 +21,9 @@ struct Certificates {
   std::filesystem::path ca_certificate;      // give this one to clients
   std::filesystem::path server_certificate;  // leaf first, then the CA
   std::filesystem::path server_key;
-  std::string fingerprint;                   // SHA-256 of the leaf, "AB:CD:..."
+  std::string fingerprint;  // SHA-256 of the leaf, "AB:CD:..."
   UnixMillis ends_ms = 0;
-  bool made_now = false;                     // a new server certificate was written
+  bool made_now = false;  // a new server certificate was written
 };
 
 // Makes what is missing: a CA (EC P-256, 10 years) in ca.crt and ca.key, a server certificate

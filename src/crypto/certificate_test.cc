@@ -61,8 +61,8 @@ TEST_F(CertificateTest, ServesThisHostAndTheConfiguredNames) {
   EXPECT_TRUE(made.made_now);
   const CertificatePtr server = load("server.crt");
   const CertificatePtr ca = load("ca.crt");
-  for (const char* name : {"localhost", "127.0.0.1", "::1", "ai.example.internal", "10.1.2.3",
-                           "fd00:0:0:0:0:0:0:7"}) {
+  for (const char* name :
+       {"localhost", "127.0.0.1", "::1", "ai.example.internal", "10.1.2.3", "fd00:0:0:0:0:0:0:7"}) {
     EXPECT_TRUE(covers(*server, name)) << name;
   }
   EXPECT_FALSE(covers(*server, "example.com"));
@@ -78,7 +78,7 @@ TEST_F(CertificateTest, ServesThisHostAndTheConfiguredNames) {
 TEST_F(CertificateTest, KeepsKeysToTheirOwner) {
   const Certificates made = ensure(kNow);
   for (const auto& file : {options_.directory / "ca.key", made.server_key}) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat(file.c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777U, 0600U) << file;
   }

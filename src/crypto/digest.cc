@@ -16,10 +16,14 @@ namespace {
 const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
-unsigned char* bytes_of(Digest& digest) { return reinterpret_cast<unsigned char*>(digest.data()); }
+unsigned char* bytes_of(Digest& digest) {
+  return reinterpret_cast<unsigned char*>(digest.data());
+}
 }  // namespace
 
-Digest sha256(std::string_view bytes) { return sha256({bytes}); }
+Digest sha256(std::string_view bytes) {
+  return sha256({bytes});
+}
 
 Digest sha256(std::initializer_list<std::string_view> parts) {
   SHA256_CTX context;

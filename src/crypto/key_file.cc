@@ -65,8 +65,8 @@ Result<Secret> scrypt(const Secret& passphrase, std::string_view header) {
   std::string salt(header.substr(kSaltAt, kSaltBytes));
   const std::string_view password = passphrase.reveal();
   OSSL_PARAM parameters[] = {
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD,
-                                        const_cast<char*>(password.data()), password.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, const_cast<char*>(password.data()),
+                                        password.size()),
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt.data(), salt.size()),
       OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_N, &cost),
       OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_R, &block_size),
@@ -196,8 +196,9 @@ Result<RootSecrets> open_or_create_key_file(const std::filesystem::path& path,
   }
   if (!first_start) {
     return fail(Code::not_found,
-                path.string() + " is gone, and without it every key of this data folder is dead; "
-                                "restore it from a backup");
+                path.string() +
+                    " is gone, and without it every key of this data folder is dead; "
+                    "restore it from a backup");
   }
   return create_key_file(path, passphrase);
 }

@@ -27,7 +27,7 @@ class KeyFileTest : public testing::Test {
   }
   [[nodiscard]] std::string read() const { return *read_file(path(), 4096); }
   [[nodiscard]] unsigned mode(const std::filesystem::path& of) const {
-    struct stat status {};
+    struct stat status{};
     EXPECT_EQ(::stat(of.c_str(), &status), 0);
     return status.st_mode & 0777U;
   }

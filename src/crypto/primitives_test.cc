@@ -15,7 +15,9 @@
 namespace deepmoat::crypto {
 namespace {
 
-Secret key_of(char fill) { return Secret(std::string(kAeadKeyBytes, fill)); }
+Secret key_of(char fill) {
+  return Secret(std::string(kAeadKeyBytes, fill));
+}
 
 TEST(SelfTest, Passes) {
   const auto tested = self_test();

@@ -19,7 +19,7 @@ namespace {
 constexpr unsigned kModeBits = 07777;
 
 Result<> check_rights(int fd, const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) {
     return fail_errno(Code::io, "stat " + path.string());
   }

@@ -55,17 +55,16 @@ Result<> self_test() {
   TRY(const std::string jefe,
       from_hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"));
   const Secret short_key = Secret::copy_of("Jefe");
-  CHECK_OK(expect(view(hmac_sha256(short_key, "what do ya want for nothing?")) == jefe,
-                  "HMAC-SHA-256"));
+  CHECK_OK(
+      expect(view(hmac_sha256(short_key, "what do ya want for nothing?")) == jefe, "HMAC-SHA-256"));
   CHECK_OK(expect(view(HmacSha256(short_key)({"what do ya want ", "for nothing?"})) == jefe,
                   "HMAC-SHA-256 with a kept key"));
   TRY(const std::string large,
       from_hex("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"));
   const Secret long_key(std::string(131, '\xaa'));
-  CHECK_OK(expect(
-      view(HmacSha256(long_key)({"Test Using Larger Than Block-Size Key - Hash Key First"})) ==
-          large,
-      "HMAC-SHA-256 with a long key"));
+  CHECK_OK(expect(view(HmacSha256(long_key)(
+                      {"Test Using Larger Than Block-Size Key - Hash Key First"})) == large,
+                  "HMAC-SHA-256 with a long key"));
   CHECK_OK(expect(crc32("123456789") == 0xCBF43926U, "CRC-32"));
   CHECK_OK(expect(equal_constant_time("same", "same") && !equal_constant_time("same", "sane"),
                   "constant-time comparison"));

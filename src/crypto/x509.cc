@@ -50,12 +50,11 @@ Result<std::string> alternative_names(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) {
     const bool ip = is_ip_address(name);
-    const bool dns = !name.empty() && name.size() <= kNameBytesMax &&
-                     std::ranges::all_of(name, [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                              (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '*' ||
-                              c == '_';
-                     });
+    const bool dns =
+        !name.empty() && name.size() <= kNameBytesMax && std::ranges::all_of(name, [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '-' || c == '.' || c == '*' || c == '_';
+        });
     if (!ip && !dns) {
       return fail(Code::invalid_argument,
                   "certificate name \"" + name + "\" is neither a DNS name nor an IP address");
@@ -189,8 +188,8 @@ Result<std::string> to_pem(const X509& certificate) {
 
 Result<Secret> to_pem(const EVP_PKEY& key) {
   const BioPtr bio(BIO_new(BIO_s_secmem()));  // wiped when freed
-  if (!bio || PEM_write_bio_PKCS8PrivateKey(bio.get(), &key, nullptr, nullptr, 0, nullptr,
-                                            nullptr) != 1) {
+  if (!bio ||
+      PEM_write_bio_PKCS8PrivateKey(bio.get(), &key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
     return refused("write a private key as PEM");
   }
   return Secret::copy_of(contents(*bio));

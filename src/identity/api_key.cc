@@ -125,10 +125,9 @@ Result<> check_name(std::string_view field, std::string_view name) {
   const auto letter_or_digit = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
   };
-  const bool good = !name.empty() && name.size() <= kNameBytesMax &&
-                    letter_or_digit(name.front()) &&
-                    std::ranges::all_of(
-                        name, [&](char c) { return letter_or_digit(c) || c == '-'; });
+  const bool good =
+      !name.empty() && name.size() <= kNameBytesMax && letter_or_digit(name.front()) &&
+      std::ranges::all_of(name, [&](char c) { return letter_or_digit(c) || c == '-'; });
   if (!good) {
     return fail(Code::invalid_argument,
                 std::string(field) + ": must be 1 to 63 of a-z, 0-9 and -, not starting with -");

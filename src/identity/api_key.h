@@ -30,10 +30,10 @@ inline constexpr std::size_t kKeyBytesMax = 4 + 4 + 1 + kKeyBodyDigits + kKeyChe
 
 // A key that passed the offline check; the views point into what was parsed.
 struct ParsedKey {
-  std::string_view shown;           // the whole
-  std::optional<KeyKind> kind;      // none: the bare form of 64 digits, without a checksum
-  std::string_view mac;             // 32 hex digits
-  std::string_view salt;            // 32 hex digits
+  std::string_view shown;       // the whole
+  std::optional<KeyKind> kind;  // none: the bare form of 64 digits, without a checksum
+  std::string_view mac;         // 32 hex digits
+  std::string_view salt;        // 32 hex digits
 };
 
 // The offline check: length, alphabet, kind, checksum. `accept_bare` admits 64 hex digits alone,

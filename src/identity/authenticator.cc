@@ -157,8 +157,8 @@ std::expected<Principal, AuthFailure> Authenticator::authenticate(std::string_vi
   const Entry* const found = impl_->find(*snapshot, *key);
   const Entry& entry = found != nullptr ? *found : impl_->dummy_;
   // The snapshot holds rows with a good MAC only, so this proves key and row together.
-  const bool proof = impl_->authority_.check(key->mac, key->salt,
-                                             entry.principal.client_id.value(), entry.created_ms);
+  const bool proof = impl_->authority_.check(key->mac, key->salt, entry.principal.client_id.value(),
+                                             entry.created_ms);
   if (!proof || found == nullptr) {
     return unproved(AuthFailureKind::unknown);
   }
@@ -199,7 +199,9 @@ bool Authenticator::still_valid(const KeyId& key_id, UnixMillis now_ms) const {
          latest_ms < found->second->principal.expires_ms;
 }
 
-void Authenticator::observe_time(UnixMillis now_ms) const { impl_->latest(now_ms); }
+void Authenticator::observe_time(UnixMillis now_ms) const {
+  impl_->latest(now_ms);
+}
 
 std::uint64_t Authenticator::generation() const {
   return impl_->generation_.load(std::memory_order_acquire);

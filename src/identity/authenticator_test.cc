@@ -122,7 +122,10 @@ TEST(Authenticator, LeavesOutForgedEditedAndCopiedRows) {
       [](store::KeyRow& row) { row.row_mac = std::string(64, '0'); },
       [](store::KeyRow& row) { row.row_mac.clear(); },
       // The same bytes in other fields.
-      [](store::KeyRow& row) { row.client_id = "ap"; row.kind = "plive"; },
+      [](store::KeyRow& row) {
+        row.client_id = "ap";
+        row.kind = "plive";
+      },
       [](store::KeyRow& row) { std::swap(row.created_ms, row.expires_ms); },
   };
   Authenticator authenticator(keys.authority_);

@@ -68,15 +68,14 @@ KeyAuthority::KeyAuthority(const crypto::RootSecrets& secrets)
 Result<Secret> KeyAuthority::make_key(KeyKind kind, std::string_view client_id,
                                       UnixMillis created_ms) const {
   CHECK_OK(check_name("client_id", client_id));
-  constexpr UnixMillis kTenDigitsFrom = 1'000'000'000'000;   // 2001
+  constexpr UnixMillis kTenDigitsFrom = 1'000'000'000'000;    // 2001
   constexpr UnixMillis kTenDigitsUntil = 10'000'000'000'000;  // 2286
   if (created_ms < kTenDigitsFrom || created_ms >= kTenDigitsUntil) {
     return fail(Code::unavailable, "the clock of this machine is wrong: set the date first");
   }
   std::array<std::byte, kSaltBytes> salt;
   CHECK_OK(fill_random(salt));
-  const Secret salt_hex(
-      to_hex({reinterpret_cast<const char*>(salt.data()), salt.size()}));
+  const Secret salt_hex(to_hex({reinterpret_cast<const char*>(salt.data()), salt.size()}));
   wipe(salt);
   std::array<char, kKeyMacDigits> mac =
       mac_digits(signing_, client_id, created_ms, salt_hex.reveal());
@@ -89,12 +88,13 @@ Result<Secret> KeyAuthority::make_key(KeyKind kind, std::string_view client_id,
   return compose_key(kind, whole.reveal());
 }
 
-crypto::Digest KeyAuthority::lookup(std::string_view shown) const { return pepper_({shown}); }
+crypto::Digest KeyAuthority::lookup(std::string_view shown) const {
+  return pepper_({shown});
+}
 
 bool KeyAuthority::check(std::string_view mac, std::string_view salt, std::string_view client_id,
                          UnixMillis created_ms) const {
-  const std::array<char, kKeyMacDigits> right =
-      mac_digits(signing_, client_id, created_ms, salt);
+  const std::array<char, kKeyMacDigits> right = mac_digits(signing_, client_id, created_ms, salt);
   return crypto::equal_constant_time(mac, {right.data(), right.size()});
 }
 

@@ -59,28 +59,26 @@ struct KeyService::Action {
   std::string detail;  // a revocation's reason
 };
 
-KeyService::KeyService(store::Database& database, AppendAudit append,
-                       Authenticator& authenticator, const KeyAuthority& authority,
-                       const Clock& clock)
+KeyService::KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
+                       const KeyAuthority& authority, const Clock& clock)
     : database_(database),
       append_(std::move(append)),
       authenticator_(authenticator),
       authority_(authority),
       clock_(clock) {}
 
-Result<std::unique_ptr<KeyService>> KeyService::open(store::Database& database,
-                                                     AppendAudit append,
+Result<std::unique_ptr<KeyService>> KeyService::open(store::Database& database, AppendAudit append,
                                                      Authenticator& authenticator,
                                                      const KeyAuthority& authority,
-                                                     const Clock& clock,
-                                                     std::string_view root_id) {
+                                                     const Clock& clock, std::string_view root_id) {
   TRY(const std::optional<std::string> stored, database.setting(kRootIdSetting));
   if (!stored) {
     CHECK_OK(database.set_setting(kRootIdSetting, root_id));
   } else if (*stored != root_id) {
     return fail(Code::corrupt,
                 "the key file and the database do not belong together (the database wants key "
-                "file " + *stored + ", the key file is " + std::string(root_id) +
+                "file " +
+                    *stored + ", the key file is " + std::string(root_id) +
                     "); restore both from one backup");
   }
   std::unique_ptr<KeyService> service(
@@ -114,10 +112,10 @@ Result<T> KeyService::audited(const Actor& actor, Action action, const Body& bod
   TRY(const std::uint64_t intent, append_(record));
 
   Result<T> done = body(action);
-  const bool refused = !done && (done.error().code == Code::invalid_argument ||
-                                 done.error().code == Code::not_found ||
-                                 done.error().code == Code::already_exists ||
-                                 done.error().code == Code::permission_denied);
+  const bool refused =
+      !done &&
+      (done.error().code == Code::invalid_argument || done.error().code == Code::not_found ||
+       done.error().code == Code::already_exists || done.error().code == Code::permission_denied);
   record.phase = audit::Phase::result;
   record.intent_sequence = intent;
   record.resource = action.resource;
@@ -130,8 +128,9 @@ Result<T> KeyService::audited(const Actor& actor, Action action, const Body& bod
   const Result<std::uint64_t> written = append_(std::move(record));
   if (!written) {
     return fail(written.error().code,
-                action.name + ": the audit log took the intent but not the result, so the change "
-                              "may be in force and nothing is answered: " +
+                action.name +
+                    ": the audit log took the intent but not the result, so the change "
+                    "may be in force and nothing is answered: " +
                     written.error().message);
   }
   return done;
@@ -199,18 +198,18 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
 }
 
 Result<std::vector<KeyInfo>> KeyService::list(const Actor& actor) {
-  return audited<std::vector<KeyInfo>>(
-      actor, Action{audit::Operation::read, "key.list", "", ""},
-      [&](Action&) -> Result<std::vector<KeyInfo>> {
-        TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
-        std::vector<KeyInfo> keys;
-        for (const store::KeyRow& row : rows) {
-          if (right_of(actor, row.tenant)) {
-            keys.push_back(info_of(row));
-          }
-        }
-        return keys;
-      });
+  return audited<std::vector<KeyInfo>>(actor, Action{audit::Operation::read, "key.list", "", ""},
+                                       [&](Action&) -> Result<std::vector<KeyInfo>> {
+                                         TRY(const std::vector<store::KeyRow> rows,
+                                             database_.list_keys());
+                                         std::vector<KeyInfo> keys;
+                                         for (const store::KeyRow& row : rows) {
+                                           if (right_of(actor, row.tenant)) {
+                                             keys.push_back(info_of(row));
+                                           }
+                                         }
+                                         return keys;
+                                       });
 }
 
 Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view reference) {

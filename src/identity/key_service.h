@@ -32,11 +32,11 @@ inline constexpr std::size_t kKeyReferenceBytesMin = 8;  // of a prefix of a key
 
 // Who asks. Goes into the audit record as it stands.
 struct Actor {
-  std::string operator_id;     // client_id of the key, or "local:<uid>"
-  std::string key_id;          // empty at the machine itself
+  std::string operator_id;  // client_id of the key, or "local:<uid>"
+  std::string key_id;       // empty at the machine itself
   std::string role;
   TenantId tenant{std::string(kHomeTenant)};  // decides which tenants he reaches
-  std::string authentication;  // "api_key", "local_socket", "command_line"
+  std::string authentication;                 // "api_key", "local_socket", "command_line"
   std::string ip_address;
   std::string request_id;
 };
@@ -86,8 +86,8 @@ class KeyService {
   // Code::corrupt when the database belongs to another key file (`root_id`).
   static Result<std::unique_ptr<KeyService>> open(store::Database& database, AppendAudit append,
                                                   Authenticator& authenticator,
-                                                  const KeyAuthority& authority,
-                                                  const Clock& clock, std::string_view root_id);
+                                                  const KeyAuthority& authority, const Clock& clock,
+                                                  std::string_view root_id);
 
   KeyService(const KeyService&) = delete;
   KeyService& operator=(const KeyService&) = delete;

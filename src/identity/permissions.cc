@@ -22,13 +22,13 @@ struct Row {
 // log that he is written into, and the auditor can do nothing but read it.
 constexpr std::array kTable{
     //  permission                      name                 user   oper.  admin  auditor
-    Row{Permission::call_models,       "call_models",       true,  true,  true,  false},
-    Row{Permission::see_models,        "see_models",        true,  true,  true,  false},
-    Row{Permission::see_own_usage,     "see_own_usage",     true,  true,  true,  false},
-    Row{Permission::see_status,        "see_status",        false, true,  true,  false},
-    Row{Permission::change_parameters, "change_parameters", false, true,  true,  false},
-    Row{Permission::manage_keys,       "manage_keys",       false, false, true,  false},
-    Row{Permission::read_audit,        "read_audit",        false, false, false, true},
+    Row{Permission::call_models, "call_models", true, true, true, false},
+    Row{Permission::see_models, "see_models", true, true, true, false},
+    Row{Permission::see_own_usage, "see_own_usage", true, true, true, false},
+    Row{Permission::see_status, "see_status", false, true, true, false},
+    Row{Permission::change_parameters, "change_parameters", false, true, true, false},
+    Row{Permission::manage_keys, "manage_keys", false, false, true, false},
+    Row{Permission::read_audit, "read_audit", false, false, false, true},
 };
 
 // allowed() indexes the table by the permission's number.

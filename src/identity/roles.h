@@ -24,10 +24,10 @@ enum class Permission : std::uint8_t {
 };
 
 inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
-inline constexpr std::array kPermissions{
-    Permission::call_models, Permission::see_models,        Permission::see_own_usage,
-    Permission::see_status,  Permission::change_parameters, Permission::manage_keys,
-    Permission::read_audit};
+inline constexpr std::array kPermissions{Permission::call_models,       Permission::see_models,
+                                         Permission::see_own_usage,     Permission::see_status,
+                                         Permission::change_parameters, Permission::manage_keys,
+                                         Permission::read_audit};
 
 // The tenant of keys that name none. Its administrators and operators run the installation, so
 // they reach every tenant.
@@ -39,7 +39,7 @@ inline constexpr std::string_view kHomeTenant = "default";
 // who may not gets "not found", so that he cannot learn that the thing exists.
 [[nodiscard]] bool reaches(const TenantId& own, const TenantId& other);
 
-[[nodiscard]] std::string_view role_name(Role role);              // "user", "operator", ...
+[[nodiscard]] std::string_view role_name(Role role);                    // "user", "operator", ...
 [[nodiscard]] std::string_view permission_name(Permission permission);  // "call_models", ...
 // Code::invalid_argument with the accepted names.
 [[nodiscard]] Result<Role> parse_role(std::string_view name);

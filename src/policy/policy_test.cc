@@ -27,15 +27,15 @@ TEST(DataClass, IsNotGuessed) {
 }
 
 TEST(DataClass, ReadsWhatItWrites) {
-  for (const DataClass data_class : {DataClass::public_, DataClass::internal,
-                                     DataClass::sensitive, DataClass::restricted}) {
+  for (const DataClass data_class :
+       {DataClass::public_, DataClass::internal, DataClass::sensitive, DataClass::restricted}) {
     EXPECT_EQ(*parse_data_class(data_class_name(data_class)), data_class);
   }
 }
 
 TEST(RouteTable, FindsALocalWorkerForEveryClass) {
-  const auto table = RouteTable::make({{ModelName("smollm2"), "worker-0"},
-                                       {ModelName("deepseek"), "worker-1"}});
+  const auto table =
+      RouteTable::make({{ModelName("smollm2"), "worker-0"}, {ModelName("deepseek"), "worker-1"}});
   ASSERT_TRUE(table);
   const auto route = table->route(ModelName("deepseek"), DataClass::restricted);
   ASSERT_TRUE(route);

@@ -11,10 +11,9 @@ Result<RouteTable> RouteTable::make(const std::vector<LocalModel>& models) {
     const auto [place, fresh] =
         table.routes_.emplace(model.model, Route{.backend = model.backend, .local = true});
     if (!fresh) {
-      return fail(Code::already_exists, "model \"" + model.model.value() +
-                                            "\" is served by two backends, " +
-                                            place->second.backend + " and " + model.backend +
-                                            "; give one another name");
+      return fail(Code::already_exists,
+                  "model \"" + model.model.value() + "\" is served by two backends, " +
+                      place->second.backend + " and " + model.backend + "; give one another name");
     }
   }
   return table;

@@ -42,8 +42,8 @@ class Ledger::Impl {
   struct Account {
     Shard* shard = nullptr;
     KeyUsage usage;
-    bool begun = false;    // the bucket is full at the first call
-    double requests = 0;   // left in the bucket at `at_ns`
+    bool begun = false;   // the bucket is full at the first call
+    double requests = 0;  // left in the bucket at `at_ns`
     MonoNanos at_ns = 0;
   };
 
@@ -104,7 +104,9 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
   return *this;
 }
 
-Reservation::~Reservation() { release(); }
+Reservation::~Reservation() {
+  release();
+}
 
 void Reservation::release() noexcept {
   if (ledger_ == nullptr) {
@@ -120,7 +122,9 @@ void Reservation::release() noexcept {
   account_ = nullptr;
 }
 
-Ledger::Ledger(Limits limits) : impl_(std::make_unique<Impl>()) { set_limits(limits); }
+Ledger::Ledger(Limits limits) : impl_(std::make_unique<Impl>()) {
+  set_limits(limits);
+}
 Ledger::~Ledger() = default;
 
 void Ledger::set_limits(Limits limits) {
@@ -130,8 +134,7 @@ void Ledger::set_limits(Limits limits) {
 }
 
 std::expected<Reservation, QuotaRefusal> Ledger::reserve(const KeyId& key_id,
-                                                         const TenantId& tenant,
-                                                         MonoNanos now_ns) {
+                                                         const TenantId& tenant, MonoNanos now_ns) {
   const std::uint32_t per_minute = impl_->requests_per_minute.load(std::memory_order_relaxed);
   const std::uint32_t of_key_max = impl_->calls_of_key_max.load(std::memory_order_relaxed);
   const std::uint32_t calls_max = impl_->calls_max.load(std::memory_order_relaxed);
@@ -213,6 +216,8 @@ std::vector<KeyUsage> Ledger::usage() const {
   return all;
 }
 
-std::uint32_t Ledger::running() const { return impl_->running.load(std::memory_order_relaxed); }
+std::uint32_t Ledger::running() const {
+  return impl_->running.load(std::memory_order_relaxed);
+}
 
 }  // namespace deepmoat::quota

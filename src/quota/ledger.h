@@ -39,7 +39,7 @@ struct KeyUsage {
   std::uint64_t refused = 0;
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_out = 0;
-  std::uint32_t running = 0;   // reserved and not yet settled
+  std::uint32_t running = 0;  // reserved and not yet settled
 };
 
 class Ledger;

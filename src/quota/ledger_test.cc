@@ -93,7 +93,9 @@ TEST(Ledger, AccountsSettledCallsOnce) {
   Ledger ledger({.calls_of_key_max = 1});
   ledger.settle(*ledger.reserve(kFirst, kTenant, 0), 100, 20);
   ledger.settle(*ledger.reserve(kFirst, kTenant, 0), 1, 2);
-  { const auto dropped = ledger.reserve(kFirst, kTenant, 0); }
+  {
+    const auto dropped = ledger.reserve(kFirst, kTenant, 0);
+  }
   auto held = ledger.reserve(kFirst, kTenant, 0);
   EXPECT_FALSE(ledger.reserve(kFirst, kTenant, 0));
   ledger.settle(Reservation(), 1'000'000, 1'000'000);  // nothing was reserved: nothing counts

@@ -17,18 +17,18 @@ namespace deepmoat::store {
 
 // One API key as it is stored. No column holds the key, its MAC or its salt.
 struct KeyRow {
-  std::string key_id;         // "key_" + 24 hex digits
-  std::string lookup;         // HMAC(pepper, shown key), 64 hex digits; unique
+  std::string key_id;  // "key_" + 24 hex digits
+  std::string lookup;  // HMAC(pepper, shown key), 64 hex digits; unique
   std::string client_id;
-  std::string kind;           // "live", "ops", "adm", "aud"
-  std::string role;           // "user", "operator", "admin", "auditor"
+  std::string kind;  // "live", "ops", "adm", "aud"
+  std::string role;  // "user", "operator", "admin", "auditor"
   std::string tenant;
-  std::string label;          // free text of the administrator
+  std::string label;  // free text of the administrator
   UnixMillis created_ms = 0;
   UnixMillis expires_ms = 0;
   UnixMillis revoked_ms = 0;  // 0 = not revoked
   std::string revoke_reason;
-  std::string row_mac;        // HMAC over all of the above, 64 hex digits (docs/formats/keys.md)
+  std::string row_mac;  // HMAC over all of the above, 64 hex digits (docs/formats/keys.md)
 
   bool operator==(const KeyRow&) const = default;
 };

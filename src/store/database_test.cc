@@ -107,7 +107,7 @@ TEST_F(DatabaseTest, IsReadableByItsOwnerOnly) {
   ASSERT_TRUE(database);
   ASSERT_TRUE((*database)->insert_key(row_of("key_1", '1')));
   for (const auto& file : std::filesystem::directory_iterator(folder_)) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat(file.path().c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777U, 0600U) << file.path();
   }
