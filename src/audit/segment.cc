@@ -17,6 +17,7 @@ namespace {
 constexpr std::string_view kPrefix = "audit-";
 constexpr std::string_view kSuffix = ".seg";
 constexpr std::string_view kUnfinishedSuffix = ".seg.new";
+constexpr std::uint64_t kFillBytes = 256 * 1024;
 
 // 0 when `name` is not exactly what segment_name() makes.
 std::uint64_t number_of(const std::string& name) {
@@ -42,6 +43,23 @@ Result<> read_at(int fd, char* out, std::size_t bytes, std::uint64_t offset,
     out += got;
     bytes -= static_cast<std::size_t>(got);
     offset += static_cast<std::uint64_t>(got);
+  }
+  return {};
+}
+
+// Piece by piece, each on its way to the disk before the next: one sync of it all at the end would
+// hold up the commits that run beside this.
+Result<> fill_with_zeros(int fd, std::uint64_t bytes) {
+  const std::string zeros(std::min(bytes, kFillBytes), '\0');
+  constexpr unsigned kWriteAndWait = SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  for (std::uint64_t offset = 0; offset < bytes; offset += zeros.size()) {
+    const std::uint64_t piece = std::min<std::uint64_t>(zeros.size(), bytes - offset);
+    const auto start = static_cast<off_t>(offset);
+    CHECK_OK(write_all_at(fd, std::string_view(zeros).substr(0, piece), start));
+    if (::sync_file_range(fd, start, static_cast<off_t>(piece), kWriteAndWait) != 0 &&
+        errno != ENOSYS) {
+      return fail_errno(Code::io, "sync_file_range");
+    }
   }
   return {};
 }
@@ -145,15 +163,9 @@ Result<> prepare_segment(const std::filesystem::path& directory, std::uint64_t n
   TRY(const UniqueFd file, open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
   // Real zeros, not a hole: a later write into them changes no metadata, so that its fdatasync
   // waits for the data alone.
-  const std::string zeros(std::min<std::uint64_t>(segment_bytes, 1024 * 1024), '\0');
-  for (std::uint64_t offset = 0; offset < segment_bytes; offset += zeros.size()) {
-    const std::uint64_t bytes = std::min<std::uint64_t>(zeros.size(), segment_bytes - offset);
-    if (auto written = write_all_at(file.get(), std::string_view(zeros).substr(0, bytes),
-                                    static_cast<off_t>(offset));
-        !written) {
-      ::unlink(unfinished.c_str());  // gives the space back
-      return fail(Code::io, unfinished.string() + ": " + written.error().message);
-    }
+  if (auto filled = fill_with_zeros(file.get(), segment_bytes); !filled) {
+    ::unlink(unfinished.c_str());  // gives the space back
+    return fail(filled.error().code, unfinished.string() + ": " + filled.error().message);
   }
   if (::fsync(file.get()) != 0) {
     auto failure = fail_errno(Code::io, "fsync " + unfinished.string());
