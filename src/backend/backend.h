@@ -20,7 +20,8 @@ struct Broken {
 
 // Events of one call, in order: any number of Delta and ChoiceFinished, then exactly one of
 // Finished, Refused (nothing was sampled) or Broken.
-using InferenceEvent = std::variant<wire::Delta, wire::ChoiceFinished, wire::Finished, wire::Refusal, Broken>;
+using InferenceEvent =
+    std::variant<wire::Delta, wire::ChoiceFinished, wire::Finished, wire::Refusal, Broken>;
 
 // Called on the backend's own thread; must not block.
 using EventSink = std::move_only_function<void(InferenceEvent)>;
@@ -30,11 +31,11 @@ enum class Health : std::uint8_t { loading, ready, restarting, draining, failed 
 
 struct BackendStatus {
   Health health = Health::loading;
-  float load_fraction = 0;     // while loading, 0 to 1
-  std::string failure;         // of the last failure, for the operator
+  float load_fraction = 0;  // while loading, 0 to 1
+  std::string failure;      // of the last failure, for the operator
   std::uint64_t restarts = 0;
-  wire::Ready facts;           // of the model, once it was ready
-  wire::Stats stats;           // the newest
+  wire::Ready facts;  // of the model, once it was ready
+  wire::Stats stats;  // the newest
 };
 
 // Thread-safe in every implementation.

@@ -65,7 +65,8 @@ std::string unknown_key(std::string_view section, std::string_view name) {
   return fmt::format("is not a key of [{}]; `deepmoat config example` lists them all", section);
 }
 
-void read_table(const Reader& reader, const std::string& section, const toml::table& table, Target target) {
+void read_table(const Reader& reader, const std::string& section, const toml::table& table,
+                Target target) {
   for (const auto& [name, node] : table) {
     const auto line = static_cast<std::uint32_t>(node.source().begin.line);
     const std::string key = fmt::format("{}.{}", section, name.str());
@@ -97,8 +98,9 @@ void read_models(const Reader& reader, const toml::node& node) {
     if (model.name.empty()) {
       model.name = std::filesystem::path(model.path).stem().string();
     }
-    const bool taken = std::ranges::any_of(reader.load.config.models,
-                                           [&](const ModelConfig& other) { return other.name == model.name; });
+    const bool taken =
+        std::ranges::any_of(reader.load.config.models,
+                            [&](const ModelConfig& other) { return other.name == model.name; });
     if (taken) {
       reader.report(static_cast<std::uint32_t>(item.source().begin.line), "model.name",
                     "\"" + model.name + "\" is used twice; give each model its own name");
@@ -115,10 +117,11 @@ void read_document(const Reader& reader, const toml::table& document) {
       read_models(reader, node);
       continue;
     }
-    const bool known =
-        std::ranges::any_of(key_rules(), [&](const KeyRule& rule) { return rule.shown.section == name; });
+    const bool known = std::ranges::any_of(
+        key_rules(), [&](const KeyRule& rule) { return rule.shown.section == name; });
     if (!known) {
-      reader.report(line, name, "is not a section; sections are server, tls, log, keys, limits, audit, model");
+      reader.report(line, name,
+                    "is not a section; sections are server, tls, log, keys, limits, audit, model");
     } else if (!node.is_table()) {
       reader.report(line, name, "must be a section, written [" + name + "]");
     } else {
@@ -129,7 +132,8 @@ void read_document(const Reader& reader, const toml::table& document) {
 
 std::string environment_name(const ConfigKey& key) {
   std::string name = "DEEPMOAT_" + key.section + "_" + key.name;
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return name;
 }
 
@@ -162,7 +166,8 @@ void check_together(ConfigLoad& load, const std::string& file) {
   if (config.server.http_port != 0 && !is_loopback(config.server.http_address) &&
       !config.server.insecure_http_beyond_loopback) {
     report("server.http_address",
-           "is not loopback, and plain HTTP would carry keys and prompts unencrypted; use HTTPS, or set "
+           "is not loopback, and plain HTTP would carry keys and prompts unencrypted; use HTTPS, "
+           "or set "
            "server.insecure_http_beyond_loopback = true if you accept that");
   }
   if (config.server.http_port != 0 && config.server.http_port == config.server.https_port) {
@@ -191,13 +196,15 @@ EnvironmentLookup process_environment() {
   };
 }
 
-ConfigLoad parse_config(std::string_view text, const std::string& file, const EnvironmentLookup& environment) {
+ConfigLoad parse_config(std::string_view text, const std::string& file,
+                        const EnvironmentLookup& environment) {
   ConfigLoad load;
   const Reader reader{load, file};
   try {
     read_document(reader, toml::parse(text, file));
   } catch (const toml::parse_error& error) {
-    reader.report(static_cast<std::uint32_t>(error.source().begin.line), "syntax:", std::string(error.description()));
+    reader.report(static_cast<std::uint32_t>(error.source().begin.line),
+                  "syntax:", std::string(error.description()));
   }
   read_environment(load, environment);
   check_together(load, file);
@@ -237,8 +244,9 @@ std::string config_example() {
       section = key.section;
       text += model ? "\n# One block a model.\n# [[model]]\n" : fmt::format("\n[{}]\n", section);
     }
-    text += fmt::format("# {}{}{}\n", key.meaning, key.bounds.empty() ? "" : " (" + key.bounds + ")",
-                        key.reloadable ? " Reloaded on SIGHUP." : "");
+    text +=
+        fmt::format("# {}{}{}\n", key.meaning, key.bounds.empty() ? "" : " (" + key.bounds + ")",
+                    key.reloadable ? " Reloaded on SIGHUP." : "");
     text += fmt::format("{}{} = {}\n", model ? "# " : "", key.name, key.fallback);
   }
   return text;
@@ -247,22 +255,27 @@ std::string config_example() {
 std::string config_markdown() {
   std::string text =
       "# Configuration\n\n"
-      "One TOML file, given with `deepmoat serve --config FILE`. An environment variable named in the table\n"
-      "goes over the file, a flag of the command line over both. `deepmoat config check FILE` names every\n"
-      "problem with file, line, key and fix; `deepmoat config example` prints a file with all keys.\n"
-      "Keys marked *reload* are applied by SIGHUP without dropping a stream; the others need a restart.\n\n"
+      "One TOML file, given with `deepmoat serve --config FILE`. An environment variable named in "
+      "the table\n"
+      "goes over the file, a flag of the command line over both. `deepmoat config check FILE` "
+      "names every\n"
+      "problem with file, line, key and fix; `deepmoat config example` prints a file with all "
+      "keys.\n"
+      "Keys marked *reload* are applied by SIGHUP without dropping a stream; the others need a "
+      "restart.\n\n"
       "This page is made by `deepmoat config markdown`; a test holds it to the program.\n";
   std::string section;
   for (const ConfigKey& key : config_keys()) {
     const bool model = key.section == "model";
     if (key.section != section) {
       section = key.section;
-      text += fmt::format("\n## {}\n\n| key | default | bounds | meaning |{}\n|---|---|---|---|{}\n",
-                          model ? "[[model]]" : "[" + section + "]", model ? "" : " environment |",
-                          model ? "" : "---|");
+      text +=
+          fmt::format("\n## {}\n\n| key | default | bounds | meaning |{}\n|---|---|---|---|{}\n",
+                      model ? "[[model]]" : "[" + section + "]", model ? "" : " environment |",
+                      model ? "" : "---|");
     }
-    text += fmt::format("| `{}` | `{}` | {} | {}{} |{}\n", key.name, key.fallback, key.bounds, key.meaning,
-                        key.reloadable ? " *reload*" : "",
+    text += fmt::format("| `{}` | `{}` | {} | {}{} |{}\n", key.name, key.fallback, key.bounds,
+                        key.meaning, key.reloadable ? " *reload*" : "",
                         model ? "" : fmt::format(" `{}` |", environment_name(key)));
   }
   return text;

@@ -17,12 +17,12 @@ namespace deepmoat {
 
 // One local model; `[[model]]` in the file, or --model-path.
 struct ModelConfig {
-  std::string name;               // what callers write into "model"
-  std::string path;               // a GGUF file
-  std::int64_t threads = 0;       // 0: one a core
-  std::int64_t cells = 0;         // tokens of context that all calls share; 0: chosen by the worker
+  std::string name;          // what callers write into "model"
+  std::string path;          // a GGUF file
+  std::int64_t threads = 0;  // 0: one a core
+  std::int64_t cells = 0;    // tokens of context that all calls share; 0: chosen by the worker
   std::int64_t max_batch_size = 128;
-  std::int64_t step_tokens = 0;   // token budget of a scheduler step; 0: chosen by the worker
+  std::int64_t step_tokens = 0;  // token budget of a scheduler step; 0: chosen by the worker
   std::string cpu_variant = "auto";
 };
 
@@ -69,12 +69,12 @@ struct Config {
 
 // One key of the file.
 struct ConfigKey {
-  std::string section;   // "server", or "model" for each [[model]]
+  std::string section;  // "server", or "model" for each [[model]]
   std::string name;
-  std::string type;      // "integer", "boolean", "text", "list of text"
-  std::string fallback;  // the default as TOML
-  std::string meaning;   // a sentence for a person
-  std::string bounds;    // e.g. "1 to 65535"; empty: none
+  std::string type;         // "integer", "boolean", "text", "list of text"
+  std::string fallback;     // the default as TOML
+  std::string meaning;      // a sentence for a person
+  std::string bounds;       // e.g. "1 to 65535"; empty: none
   bool reloadable = false;  // SIGHUP applies it without a restart
 };
 
@@ -103,7 +103,8 @@ using EnvironmentLookup = std::function<std::optional<std::string>(const std::st
                                       const EnvironmentLookup& environment);
 
 // The same for a file; a path that does not exist is a problem, an empty path means "no file".
-[[nodiscard]] ConfigLoad load_config(const std::filesystem::path& path, const EnvironmentLookup& environment);
+[[nodiscard]] ConfigLoad load_config(const std::filesystem::path& path,
+                                     const EnvironmentLookup& environment);
 
 // Every key, in the order of the example file.
 [[nodiscard]] const std::vector<ConfigKey>& config_keys();

@@ -11,7 +11,8 @@
 
 namespace deepmoat::config_internal {
 
-// Where a value goes: the whole configuration, and the model being read when the section is "model".
+// Where a value goes: the whole configuration, and the model being read when the section is
+// "model".
 struct Target {
   Config& config;
   ModelConfig* model = nullptr;

@@ -22,7 +22,9 @@ Result<UniqueFd> open_file(const std::filesystem::path& path, int flags, mode_t 
     fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) {
-    const Code code = errno == ENOENT ? Code::not_found : errno == EEXIST ? Code::already_exists : Code::io;
+    const Code code = errno == ENOENT   ? Code::not_found
+                      : errno == EEXIST ? Code::already_exists
+                                        : Code::io;
     return fail_errno(code, "open " + path.string());
   }
   return UniqueFd(fd);
@@ -45,7 +47,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t byt
     }
     bytes.append(buffer, static_cast<std::size_t>(got));
     if (bytes.size() > bytes_max) {
-      return fail(Code::invalid_argument, path.string() + " is larger than " + std::to_string(bytes_max) + " bytes");
+      return fail(Code::invalid_argument,
+                  path.string() + " is larger than " + std::to_string(bytes_max) + " bytes");
     }
   }
 }

@@ -40,10 +40,12 @@ class UniqueFd {
 };
 
 // open(2) with O_CLOEXEC; retries EINTR.
-[[nodiscard]] Result<UniqueFd> open_file(const std::filesystem::path& path, int flags, mode_t mode = 0600);
+[[nodiscard]] Result<UniqueFd> open_file(const std::filesystem::path& path, int flags,
+                                         mode_t mode = 0600);
 
 // Reads all of a file of at most `bytes_max` bytes.
-[[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path, std::size_t bytes_max);
+[[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path,
+                                            std::size_t bytes_max);
 
 // Writes the whole of `bytes` at `offset`; retries EINTR and short writes.
 [[nodiscard]] Result<> write_all_at(int fd, std::string_view bytes, off_t offset);

@@ -1,4 +1,5 @@
-// Random bytes from the kernel (getrandom(2)). There is no fallback: without entropy no key is made.
+// Random bytes from the kernel (getrandom(2)). There is no fallback: without entropy no key is
+// made.
 #pragma once
 
 #include <cstddef>

@@ -54,15 +54,15 @@ using Result = std::expected<T, Error>;
 
 // TRY(auto value, fallible()); returns the error to our caller, or declares `value`.
 // A statement, never an expression: g++ 12 miscompiles `({ ... co_await ... })`.
-#define TRY(declaration, expression)                                               \
-  auto DEEPMOAT_CONCAT(try_result_, __LINE__) = (expression);                      \
-  if (!DEEPMOAT_CONCAT(try_result_, __LINE__)) {                                   \
+#define TRY(declaration, expression)                                                   \
+  auto DEEPMOAT_CONCAT(try_result_, __LINE__) = (expression);                          \
+  if (!DEEPMOAT_CONCAT(try_result_, __LINE__)) {                                       \
     return std::unexpected(std::move(DEEPMOAT_CONCAT(try_result_, __LINE__)).error()); \
-  }                                                                                \
+  }                                                                                    \
   declaration = *std::move(DEEPMOAT_CONCAT(try_result_, __LINE__))
 
 // CHECK_OK(fallible()); the same for Result<void>.
-#define CHECK_OK(expression)                                                       \
-  if (auto check_result = (expression); !check_result) {                           \
-    return std::unexpected(std::move(check_result).error());                       \
+#define CHECK_OK(expression)                                 \
+  if (auto check_result = (expression); !check_result) {     \
+    return std::unexpected(std::move(check_result).error()); \
   }

@@ -6,7 +6,9 @@
 
 namespace deepmoat {
 
-void wipe(std::span<std::byte> bytes) noexcept { explicit_bzero(bytes.data(), bytes.size()); }
+void wipe(std::span<std::byte> bytes) noexcept {
+  explicit_bzero(bytes.data(), bytes.size());
+}
 
 namespace {
 // A moved-from std::string may keep its short buffer, so the source is wiped by hand.
@@ -18,11 +20,17 @@ void wipe_string(std::string& text) noexcept {
 }
 }  // namespace
 
-Secret::Secret(std::string&& bytes) noexcept : bytes_(bytes) { wipe_string(bytes); }
+Secret::Secret(std::string&& bytes) noexcept : bytes_(bytes) {
+  wipe_string(bytes);
+}
 
-Secret Secret::copy_of(std::string_view bytes) { return Secret(std::string(bytes)); }
+Secret Secret::copy_of(std::string_view bytes) {
+  return Secret(std::string(bytes));
+}
 
-Secret::Secret(Secret&& other) noexcept : bytes_(other.bytes_) { wipe_string(other.bytes_); }
+Secret::Secret(Secret&& other) noexcept : bytes_(other.bytes_) {
+  wipe_string(other.bytes_);
+}
 
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this != &other) {
@@ -33,6 +41,8 @@ Secret& Secret::operator=(Secret&& other) noexcept {
   return *this;
 }
 
-Secret::~Secret() { wipe_string(bytes_); }
+Secret::~Secret() {
+  wipe_string(bytes_);
+}
 
 }  // namespace deepmoat

@@ -22,11 +22,12 @@ class Strong {
 };
 
 using TenantId = Strong<struct TenantTag, std::string>;
-using ClientId = Strong<struct ClientTag, std::string>;    // [a-z0-9][a-z0-9-]{0,62}
-using KeyId = Strong<struct KeyTag, std::string>;          // "key_" + 24 hex digits
-using RequestId = Strong<struct RequestTag, std::string>;  // "req_" + 32 hex digits, or the client's own
+using ClientId = Strong<struct ClientTag, std::string>;  // [a-z0-9][a-z0-9-]{0,62}
+using KeyId = Strong<struct KeyTag, std::string>;        // "key_" + 24 hex digits
+using RequestId =
+    Strong<struct RequestTag, std::string>;  // "req_" + 32 hex digits, or the client's own
 using ModelName = Strong<struct ModelTag, std::string>;
-using CallId = Strong<struct CallTag, std::uint64_t>;      // one call between gateway and worker
+using CallId = Strong<struct CallTag, std::uint64_t>;  // one call between gateway and worker
 
 }  // namespace deepmoat
 

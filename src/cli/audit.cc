@@ -77,11 +77,13 @@ void add_audit(CLI::App& app, int& status) {
   command->require_subcommand(1);
 
   CLI::App* verify_command = command->add_subcommand(
-      "verify", "Check every record and the chain; exit status 0: intact, 1: altered or unreadable");
+      "verify",
+      "Check every record and the chain; exit status 0: intact, 1: altered or unreadable");
   verify_command->add_option("--data", options->data, "The data folder")->capture_default_str();
   verify_command->callback([options, &status] { status = verify(*options); });
 
-  CLI::App* tail_command = command->add_subcommand("tail", "Print the newest records, one JSON object a line");
+  CLI::App* tail_command =
+      command->add_subcommand("tail", "Print the newest records, one JSON object a line");
   tail_command->add_option("--data", options->data, "The data folder")->capture_default_str();
   tail_command->add_option("-n,--count", options->count, "How many records")->capture_default_str();
   tail_command->add_flag("-f,--follow", options->follow, "Go on printing new ones until Ctrl-C");

@@ -31,11 +31,20 @@ Result<std::int64_t> parse_duration_s(const std::string& text) {
   std::int64_t factor = 0;
   if (error == std::errc{} && unit + 1 == end) {
     switch (*unit) {
-      case 's': factor = 1; break;
-      case 'm': factor = 60; break;
-      case 'h': factor = 3600; break;
-      case 'd': factor = 86'400; break;
-      default: break;
+      case 's':
+        factor = 1;
+        break;
+      case 'm':
+        factor = 60;
+        break;
+      case 'h':
+        factor = 3600;
+        break;
+      case 'd':
+        factor = 86'400;
+        break;
+      default:
+        break;
     }
   }
   if (factor == 0 || value <= 0 || value > 1'000'000'000) {

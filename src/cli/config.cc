@@ -31,7 +31,8 @@ int check_files(const Config& config, const std::string& file) {
     }
   }
   std::error_code error;
-  if (!config.keys.passphrase_file.empty() && !std::filesystem::exists(config.keys.passphrase_file, error)) {
+  if (!config.keys.passphrase_file.empty() &&
+      !std::filesystem::exists(config.keys.passphrase_file, error)) {
     problem(fmt::format("keys.passphrase_file \"{}\" does not exist", config.keys.passphrase_file));
   }
   return problems;
@@ -53,11 +54,13 @@ void add_config(CLI::App& app, int& status) {
   command->require_subcommand(1);
 
   const auto file = std::make_shared<std::string>();
-  CLI::App* check_command = command->add_subcommand("check", "Name every problem of a file, with line, key and fix");
+  CLI::App* check_command =
+      command->add_subcommand("check", "Name every problem of a file, with line, key and fix");
   check_command->add_option("FILE", *file, "The configuration file")->required();
   check_command->callback([file, &status] { status = check(*file); });
 
-  CLI::App* example = command->add_subcommand("example", "Print a file with every key at its default");
+  CLI::App* example =
+      command->add_subcommand("example", "Print a file with every key at its default");
   example->callback([&status] {
     fmt::print("{}", config_example());
     status = kSuccess;

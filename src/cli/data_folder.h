@@ -8,7 +8,8 @@ namespace deepmoat::cli {
 class DataFolder {
  public:
   // Absolute from here on: the process may change its folder.
-  explicit DataFolder(const std::filesystem::path& root) : root_(std::filesystem::absolute(root).lexically_normal()) {}
+  explicit DataFolder(const std::filesystem::path& root)
+      : root_(std::filesystem::absolute(root).lexically_normal()) {}
 
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
   [[nodiscard]] std::filesystem::path key_file() const { return root_ / "keys" / "root.key"; }

@@ -33,8 +33,8 @@ Result<Secret> read_passphrase(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folder, const Config& config,
-                                                         const Clock& clock) {
+Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folder,
+                                                         const Config& config, const Clock& clock) {
   forbid_dumps();
   CHECK_OK(crypto::self_test());
   CHECK_OK(make_directory(folder.root(), 0700));
@@ -51,11 +51,14 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   made->authority_ = std::make_unique<identity::KeyAuthority>(made->secrets_);
   identity::AuthenticatorOptions authenticator_options;
   authenticator_options.accept_bare_keys = config.keys.accept_bare_hex;
-  made->authenticator_ = std::make_unique<identity::Authenticator>(*made->authority_, authenticator_options);
+  made->authenticator_ =
+      std::make_unique<identity::Authenticator>(*made->authority_, authenticator_options);
   audit::Log& log = *made->audit_log_;
-  TRY(made->keys_, identity::KeyService::open(
-                       *made->database_, [&log](audit::Record record) { return log.append_and_wait(std::move(record)); },
-                       *made->authenticator_, *made->authority_, clock, made->secrets_.id));
+  TRY(made->keys_,
+      identity::KeyService::open(
+          *made->database_,
+          [&log](audit::Record record) { return log.append_and_wait(std::move(record)); },
+          *made->authenticator_, *made->authority_, clock, made->secrets_.id));
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});

@@ -37,15 +37,18 @@ std::string format_date(std::int64_t unix_s) {
   return text;
 }
 
-std::string text_of(const Json& key, const char* field) { return key.value(field, std::string()); }
+std::string text_of(const Json& key, const char* field) {
+  return key.value(field, std::string());
+}
 
 void print_table(const Json& keys) {
-  fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", "ID", "CLIENT", "TENANT", "ROLE", "STATE",
-             "EXPIRES (UTC)", "LABEL");
+  fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", "ID", "CLIENT", "TENANT", "ROLE",
+             "STATE", "EXPIRES (UTC)", "LABEL");
   for (const Json& key : keys) {
-    fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", text_of(key, "id"), text_of(key, "client_id"),
-               text_of(key, "tenant"), text_of(key, "role"), text_of(key, "state"),
-               format_date(key.value("expires_at", std::int64_t{0})), text_of(key, "label"));
+    fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", text_of(key, "id"),
+               text_of(key, "client_id"), text_of(key, "tenant"), text_of(key, "role"),
+               text_of(key, "state"), format_date(key.value("expires_at", std::int64_t{0})),
+               text_of(key, "label"));
   }
 }
 
@@ -53,8 +56,9 @@ void print_fields(const Json& key) {
   for (const auto& [name, value] : key.items()) {
     const bool time = name.ends_with("_at");
     fmt::print("{:<14} {}\n", name,
-               time ? format_date(value.get<std::int64_t>()) + " UTC"
-                    : value.is_string() ? value.get<std::string>() : value.dump());
+               time                ? format_date(value.get<std::int64_t>()) + " UTC"
+               : value.is_string() ? value.get<std::string>()
+                                   : value.dump());
   }
 }
 
@@ -70,8 +74,8 @@ Result<> create(KeyDesk& desk, const Options& options, std::int64_t lifetime_day
                                        {"lifetime_s", lifetime_s}}));
   // Standard output holds the key alone, so that a script can take it.
   fmt::print("{}\n", text_of(created, "key"));
-  fmt::print(stderr, "Key {} of {} ({}) ends {} UTC. It is shown only now.\n", text_of(created, "id"),
-             text_of(created, "client_id"), text_of(created, "role"),
+  fmt::print(stderr, "Key {} of {} ({}) ends {} UTC. It is shown only now.\n",
+             text_of(created, "id"), text_of(created, "client_id"), text_of(created, "role"),
              format_date(created.value("expires_at", std::int64_t{0})));
   return {};
 }
@@ -112,7 +116,8 @@ Result<> expire(KeyDesk& desk, const Options& options, const Clock& clock) {
     at_s = clock.unix_ms() / 1000;
   }
   TRY(const Json key, desk.expire(options.key, at_s));
-  fmt::print("{} ends {} UTC.\n", text_of(key, "id"), format_date(key.value("expires_at", std::int64_t{0})));
+  fmt::print("{} ends {} UTC.\n", text_of(key, "id"),
+             format_date(key.value("expires_at", std::int64_t{0})));
   return {};
 }
 
@@ -142,30 +147,34 @@ void add_key(CLI::App& app, int& status) {
     CLI::App* added = command->add_subcommand(name, help);
     added->add_option("--data", options->data, "The data folder")->capture_default_str();
     added->add_option("--config", options->config, "The configuration file");
-    added->callback([options, action = std::move(action), &status] { status = run(*options, action); });
+    added->callback(
+        [options, action = std::move(action), &status] { status = run(*options, action); });
     return added;
   };
 
-  CLI::App* create_command =
-      add("create", "Make a key and print it, alone, on standard output",
-          [options](KeyDesk& desk, const Config& config, const Clock&) {
-            return create(desk, *options, config.keys.lifetime_days);
-          });
-  create_command->add_option("--client-id", options->client_id, "Whom the key is for: a-z 0-9 -")->required();
-  create_command->add_option("--role", options->role, "user, operator, admin or auditor")->capture_default_str();
-  create_command->add_option("--tenant", options->tenant, "The tenant (department)")->capture_default_str();
-  create_command->add_option("--expires-in", options->expires_in, "Lifetime such as 30d, 12h, 15m; 90d at most");
+  CLI::App* create_command = add("create", "Make a key and print it, alone, on standard output",
+                                 [options](KeyDesk& desk, const Config& config, const Clock&) {
+                                   return create(desk, *options, config.keys.lifetime_days);
+                                 });
+  create_command->add_option("--client-id", options->client_id, "Whom the key is for: a-z 0-9 -")
+      ->required();
+  create_command->add_option("--role", options->role, "user, operator, admin or auditor")
+      ->capture_default_str();
+  create_command->add_option("--tenant", options->tenant, "The tenant (department)")
+      ->capture_default_str();
+  create_command->add_option("--expires-in", options->expires_in,
+                             "Lifetime such as 30d, 12h, 15m; 90d at most");
   create_command->add_option("--label", options->label, "A note for people");
 
-  CLI::App* list_command = add("list", "List the keys", [options](KeyDesk& desk, const Config&, const Clock&) {
-    return list(desk, *options);
-  });
+  CLI::App* list_command =
+      add("list", "List the keys",
+          [options](KeyDesk& desk, const Config&, const Clock&) { return list(desk, *options); });
   list_command->add_flag("--json", options->json, "Print JSON");
 
   constexpr const char* kKeyHelp = "A key's id, its first 8 characters or more, or the key itself";
-  CLI::App* show_command = add("show", "Show one key", [options](KeyDesk& desk, const Config&, const Clock&) {
-    return show(desk, *options);
-  });
+  CLI::App* show_command =
+      add("show", "Show one key",
+          [options](KeyDesk& desk, const Config&, const Clock&) { return show(desk, *options); });
   show_command->add_option("KEY", options->key, kKeyHelp)->required();
   show_command->add_flag("--json", options->json, "Print JSON");
 
@@ -173,7 +182,8 @@ void add_key(CLI::App& app, int& status) {
       add("revoke", "Refuse a key from now on and cut its streams",
           [options](KeyDesk& desk, const Config&, const Clock&) { return revoke(desk, *options); });
   revoke_command->add_option("KEY", options->key, kKeyHelp)->required();
-  revoke_command->add_option("--reason", options->reason, "Why; goes into the audit log")->required();
+  revoke_command->add_option("--reason", options->reason, "Why; goes into the audit log")
+      ->required();
 
   CLI::App* expire_command = add("expire", "End a key sooner than it would",
                                  [options](KeyDesk& desk, const Config&, const Clock& clock) {

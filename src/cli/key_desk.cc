@@ -28,10 +28,12 @@ class ServerDesk final : public KeyDesk {
     return ask_server(folder_, "GET", "/admin/v1/keys/" + key, "");
   }
   Result<Json> revoke(const std::string& key, const std::string& reason) override {
-    return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/revoke", Json{{"reason", reason}}.dump());
+    return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/revoke",
+                      Json{{"reason", reason}}.dump());
   }
   Result<Json> expire(const std::string& key, std::int64_t at_s) override {
-    return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/expire", Json{{"expires_at", at_s}}.dump());
+    return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/expire",
+                      Json{{"expires_at", at_s}}.dump());
   }
 
  private:
@@ -65,7 +67,9 @@ class OfflineDesk final : public KeyDesk {
     return list;
   }
 
-  Result<Json> show(const std::string& key) override { return json_of(installation_->keys().show(actor_, key)); }
+  Result<Json> show(const std::string& key) override {
+    return json_of(installation_->keys().show(actor_, key));
+  }
 
   Result<Json> revoke(const std::string& key, const std::string& reason) override {
     return json_of(installation_->keys().revoke(actor_, key, reason));
@@ -100,7 +104,8 @@ Result<identity::Actor> local_actor() {
 
 }  // namespace
 
-Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const Config& config, const Clock& clock) {
+Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const Config& config,
+                                               const Clock& clock) {
   auto installation = Installation::open(folder, config, clock);
   if (installation) {
     TRY(identity::Actor actor, local_actor());

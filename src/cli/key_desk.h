@@ -18,7 +18,8 @@ using Json = nlohmann::ordered_json;
 class KeyDesk {
  public:
   // The server's when one holds the folder.
-  static Result<std::unique_ptr<KeyDesk>> open(const DataFolder& folder, const Config& config, const Clock& clock);
+  static Result<std::unique_ptr<KeyDesk>> open(const DataFolder& folder, const Config& config,
+                                               const Clock& clock);
   virtual ~KeyDesk() = default;
 
   // Answers as the admin interface gives them; `create` adds "key", the only time it is shown.

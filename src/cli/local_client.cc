@@ -1,11 +1,11 @@
 #include "cli/local_client.h"
 
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <sys/socket.h>
-#include <sys/time.h>
 
 #include "base/local_socket_path.h"
 
@@ -18,11 +18,16 @@ namespace {
 
 Code code_of(unsigned status) {
   switch (status) {
-    case 400: return Code::invalid_argument;
-    case 403: return Code::permission_denied;
-    case 404: return Code::not_found;
-    case 409: return Code::already_exists;
-    default: return Code::unavailable;
+    case 400:
+      return Code::invalid_argument;
+    case 403:
+      return Code::permission_denied;
+    case 404:
+      return Code::not_found;
+    case 409:
+      return Code::already_exists;
+    default:
+      return Code::unavailable;
   }
 }
 
@@ -32,7 +37,8 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
     return fail(Code::corrupt, "the server's answer is not JSON");
   }
   if (response.result_int() >= 400) {
-    const std::string message = json.value("/error/message"_json_pointer, std::string("the server refused"));
+    const std::string message =
+        json.value("/error/message"_json_pointer, std::string("the server refused"));
     return fail(code_of(response.result_int()), message);
   }
   return json;

@@ -10,7 +10,9 @@
 namespace deepmoat::cli {
 
 // One request. An error answer becomes its message. Blocking, at most 60 s.
-[[nodiscard]] Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::string& method,
-                                                        const std::string& path, const std::string& body);
+[[nodiscard]] Result<nlohmann::ordered_json> ask_server(const DataFolder& folder,
+                                                        const std::string& method,
+                                                        const std::string& path,
+                                                        const std::string& body);
 
 }  // namespace deepmoat::cli

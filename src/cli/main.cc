@@ -8,7 +8,9 @@
 
 int main(int argc, char** argv) {
   using namespace deepmoat::cli;
-  CLI::App app{"Deepmoat: a private AI server. Serves models behind keys that you issue, and proves who asked what."};
+  CLI::App app{
+      "Deepmoat: a private AI server. Serves models behind keys that you issue, and proves who "
+      "asked what."};
   app.set_version_flag("--version", "deepmoat " DEEPMOAT_VERSION);
   app.require_subcommand(1);
   app.fallthrough(false);

@@ -16,13 +16,15 @@ namespace {
 
 constexpr std::size_t kVersionDigits = 16;
 
-Result<std::string> hash_file(const UniqueFd& file, std::size_t size, const std::filesystem::path& path) {
+Result<std::string> hash_file(const UniqueFd& file, std::size_t size,
+                              const std::filesystem::path& path) {
   void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (mapped == MAP_FAILED) {
     return fail_errno(Code::io, "map " + path.string());
   }
   ::madvise(mapped, size, MADV_SEQUENTIAL);
-  const crypto::Digest digest = crypto::sha256(std::string_view(static_cast<const char*>(mapped), size));
+  const crypto::Digest digest =
+      crypto::sha256(std::string_view(static_cast<const char*>(mapped), size));
   ::munmap(mapped, size);
   return to_hex(crypto::view(digest));
 }
@@ -31,7 +33,7 @@ Result<std::string> hash_file(const UniqueFd& file, std::size_t size, const std:
 
 Result<ModelFile> identify_model(const std::filesystem::path& path, store::Database& database) {
   TRY(const UniqueFd file, open_file(path, O_RDONLY));
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(file.get(), &facts) != 0) {
     return fail_errno(Code::io, "stat " + path.string());
   }

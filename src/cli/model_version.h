@@ -15,6 +15,7 @@ struct ModelFile {
 };
 
 // Reads the whole file the first time (about a second a gigabyte); later only its size and time.
-[[nodiscard]] Result<ModelFile> identify_model(const std::filesystem::path& path, store::Database& database);
+[[nodiscard]] Result<ModelFile> identify_model(const std::filesystem::path& path,
+                                               store::Database& database);
 
 }  // namespace deepmoat::cli

@@ -1,5 +1,6 @@
 // `deepmoat serve`: puts the parts together, runs until a signal says otherwise.
 #include <fmt/format.h>
+#include <boost/asio/post.hpp>
 
 #include <csignal>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include "backend/local/local_backend.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/cpu_variants.h"
 #include "cli/installation.h"
 #include "cli/model_version.h"
 #include "cli/serve_options.h"
@@ -32,7 +34,8 @@ sigset_t block_signals() {
   return signals;
 }
 
-Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Config& config, const Clock& clock) {
+Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Config& config,
+                                              const Clock& clock) {
   gateway::ServerOptions options;
   options.local_socket = folder.socket();
   if (!config.tls.certificate.empty()) {
@@ -41,7 +44,8 @@ Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Co
     return options;
   }
   TRY(const crypto::Certificates made,
-      crypto::ensure_certificates({.directory = folder.tls(), .names = config.tls.names}, clock.unix_ms()));
+      crypto::ensure_certificates({.directory = folder.tls(), .names = config.tls.names},
+                                  clock.unix_ms()));
   if (made.made_now) {
     log::info("made a server certificate; give the CA's certificate to clients",
               {{"ca", made.ca_certificate.string()}, {"fingerprint", made.fingerprint}});
@@ -63,17 +67,24 @@ backend::WorkerCommand worker_command(const ModelConfig& model) {
   return command;
 }
 
-Result<gateway::Models> start_models(const Config& config, store::Database& database, const Clock& clock) {
+Result<gateway::Models> start_models(const Config& config, store::Database& database,
+                                     boost::asio::thread_pool& blocking, const Clock& clock) {
   std::vector<gateway::Model> models;
+  TRY(const std::vector<std::string> avoided, avoided_cpu_variants(database));
   for (const ModelConfig& model : config.models) {
     TRY(const ModelFile file, identify_model(model.path, database));
     backend::LocalBackendOptions options;
     options.name = model.name;
     options.command = worker_command(model);
-    models.push_back({.name = ModelName(model.name),
-                      .version = file.version,
-                      .created_s = file.created_s,
-                      .backend = std::make_unique<backend::LocalBackend>(std::move(options), clock)});
+    options.command.avoided_variants = avoided;
+    options.on_variant_avoided = [&](const std::string& variant) {
+      boost::asio::post(blocking, [&database, variant] { avoid_cpu_variant(database, variant); });
+    };
+    models.push_back(
+        {.name = ModelName(model.name),
+         .version = file.version,
+         .created_s = file.created_s,
+         .backend = std::make_unique<backend::LocalBackend>(std::move(options), clock)});
   }
   return gateway::Models::make(std::move(models));
 }
@@ -92,15 +103,16 @@ void set_log_level(const Config& config) {
 }
 
 // A wrong file changes nothing: the old configuration stays in force.
-void reload(const ServeOptions& options, const DataFolder& folder, const Clock& clock, gateway::Services& services,
-            gateway::Server& server) {
+void reload(const ServeOptions& options, const DataFolder& folder, const Clock& clock,
+            gateway::Services& services, gateway::Server& server) {
   const auto config = effective_config(options);
   if (!config) {
     log::error("the configuration was not reloaded: it has problems");
     return;
   }
   const auto tls = server_options(folder, *config, clock);
-  const auto reloaded = tls ? server.reload_certificate(*tls) : Result<>(std::unexpected(tls.error()));
+  const auto reloaded =
+      tls ? server.reload_certificate(*tls) : Result<>(std::unexpected(tls.error()));
   if (!reloaded) {
     log::error("the configuration was not reloaded", {{"error", reloaded.error().message}});
     return;
@@ -112,13 +124,16 @@ void reload(const ServeOptions& options, const DataFolder& folder, const Clock& 
 }
 
 void say_what_is_served(const Config& config) {
-  log::info("serving", {{"https", fmt::format("{}:{}", config.server.https_address, config.server.https_port)},
-                        {"http", config.server.http_port == 0
-                                     ? std::string("off")
-                                     : fmt::format("{}:{}", config.server.http_address, config.server.http_port)},
-                        {"models", config.models.size()}});
+  log::info(
+      "serving",
+      {{"https", fmt::format("{}:{}", config.server.https_address, config.server.https_port)},
+       {"http", config.server.http_port == 0
+                    ? std::string("off")
+                    : fmt::format("{}:{}", config.server.http_address, config.server.http_port)},
+       {"models", config.models.size()}});
   if (config.server.insecure_http_beyond_loopback && config.server.http_port != 0) {
-    log::warn("plain HTTP is open to other machines: keys and prompts cross the network unencrypted");
+    log::warn(
+        "plain HTTP is open to other machines: keys and prompts cross the network unencrypted");
   }
   if (config.models.empty()) {
     log::warn("no model is configured; give one with --model-path or [[model]]");
@@ -147,11 +162,13 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   gateway::LiveConfig live_config(config);
   quota::Ledger ledger(quota_limits(config));
   identity::FailureLimiterOptions failure_options;
-  failure_options.failures_per_minute = static_cast<std::uint32_t>(config.limits.authentication_failures_per_minute);
+  failure_options.failures_per_minute =
+      static_cast<std::uint32_t>(config.limits.authentication_failures_per_minute);
   identity::FailureLimiter failures(failure_options);
   boost::asio::thread_pool blocking(1);
   std::unique_ptr<gateway::Server> server;
-  TRY(const gateway::Models models, start_models(config, installation->database(), clock));
+  TRY(const gateway::Models models,
+      start_models(config, installation->database(), blocking, clock));
   gateway::Services services{.clock = clock,
                              .config = live_config,
                              .audit_log = installation->audit_log(),
@@ -185,7 +202,8 @@ int serve(const ServeOptions& options) {
   const auto ran = run_server(options, *config, signals);
   if (!ran) {
     if (ran.error().code == Code::already_exists) {
-      return report({Code::already_exists, ran.error().message + "; is a server running on this data folder?"});
+      return report({Code::already_exists,
+                     ran.error().message + "; is a server running on this data folder?"});
     }
     return report(ran.error());
   }
@@ -196,7 +214,8 @@ int serve(const ServeOptions& options) {
 
 void add_serve(CLI::App& app, int& status) {
   const auto options = std::make_shared<ServeOptions>();
-  CLI::App* command = app.add_subcommand("serve", "Run the server until SIGTERM or Ctrl-C; SIGHUP reloads");
+  CLI::App* command =
+      app.add_subcommand("serve", "Run the server until SIGTERM or Ctrl-C; SIGHUP reloads");
   add_serve_flags(*command, *options);
   command->callback([options, &status] { status = serve(*options); });
 }

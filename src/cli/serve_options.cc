@@ -10,20 +10,28 @@
 namespace deepmoat::cli {
 
 void add_serve_flags(CLI::App& command, ServeOptions& options) {
-  command.add_option("--data", options.data, "The data folder; made at the first start")->capture_default_str();
-  command.add_option("--config", options.config, "The configuration file (`deepmoat config example` prints one)");
-  command.add_option("--model-path", options.model_path, "Serve this GGUF file")->check(CLI::ExistingFile);
-  command.add_option("--model-name", options.model_name, "Its name for callers; default: the file's name");
-  command.add_option("--port", options.https_port, "Port of HTTPS (8443)")->check(CLI::Range(1, 65535));
-  command.add_option("--http-port", options.http_port, "Port of plain HTTP on loopback (8080); 0: off")
+  command.add_option("--data", options.data, "The data folder; made at the first start")
+      ->capture_default_str();
+  command.add_option("--config", options.config,
+                     "The configuration file (`deepmoat config example` prints one)");
+  command.add_option("--model-path", options.model_path, "Serve this GGUF file")
+      ->check(CLI::ExistingFile);
+  command.add_option("--model-name", options.model_name,
+                     "Its name for callers; default: the file's name");
+  command.add_option("--port", options.https_port, "Port of HTTPS (8443)")
+      ->check(CLI::Range(1, 65535));
+  command
+      .add_option("--http-port", options.http_port, "Port of plain HTTP on loopback (8080); 0: off")
       ->check(CLI::Range(0, 65535));
   command.add_option("--max-batch-size", options.max_batch_size, "Most calls in one batch (128)")
       ->check(CLI::Range(1, 4096));
-  command.add_option("--tensor-parallel-degree", options.tensor_parallel_degree,
-                     "Devices over which one model is split; this version runs on 1")
+  command
+      .add_option("--tensor-parallel-degree", options.tensor_parallel_degree,
+                  "Devices over which one model is split; this version runs on 1")
       ->capture_default_str();
   command.add_flag("--insecure-http-beyond-loopback", options.insecure_http_beyond_loopback,
-                   "Let plain HTTP listen on every address: keys and prompts then cross the network unencrypted");
+                   "Let plain HTTP listen on every address: keys and prompts then cross the "
+                   "network unencrypted");
 }
 
 namespace {
@@ -32,9 +40,11 @@ void apply_model_flags(const ServeOptions& options, Config& config) {
   if (!options.model_path.empty()) {
     ModelConfig model;
     model.path = options.model_path;
-    model.name = options.model_name.empty() ? std::filesystem::path(options.model_path).stem().string()
-                                            : options.model_name;
-    std::erase_if(config.models, [&](const ModelConfig& other) { return other.name == model.name; });
+    model.name = options.model_name.empty()
+                     ? std::filesystem::path(options.model_path).stem().string()
+                     : options.model_name;
+    std::erase_if(config.models,
+                  [&](const ModelConfig& other) { return other.name == model.name; });
     config.models.insert(config.models.begin(), std::move(model));
   }
   for (ModelConfig& model : config.models) {
@@ -52,7 +62,8 @@ std::optional<Config> effective_config(const ServeOptions& options) {
   }
   if (options.tensor_parallel_degree != 1) {
     fmt::print(stderr,
-               "deepmoat: --tensor-parallel-degree {} is not supported: this version runs a model on 1 device\n",
+               "deepmoat: --tensor-parallel-degree {} is not supported: this version runs a model "
+               "on 1 device\n",
                options.tensor_parallel_degree);
     return std::nullopt;
   }
@@ -63,7 +74,8 @@ std::optional<Config> effective_config(const ServeOptions& options) {
     config->server.http_address = "0.0.0.0";
   }
   if (config->server.http_port == config->server.https_port) {
-    fmt::print(stderr, "deepmoat: --http-port and --port are both {}; choose another\n", config->server.https_port);
+    fmt::print(stderr, "deepmoat: --http-port and --port are both {}; choose another\n",
+               config->server.https_port);
     return std::nullopt;
   }
   apply_model_flags(options, *config);

@@ -11,7 +11,8 @@
 namespace deepmoat::cli {
 
 void add_worker(CLI::App& app, int& status) {
-  CLI::App* command = app.add_subcommand("worker", "Run one model's worker process (the gateway does this itself)");
+  CLI::App* command =
+      app.add_subcommand("worker", "Run one model's worker process (the gateway does this itself)");
   command->prefix_command();
   command->set_help_flag();
   command->callback([command, &status] {

@@ -29,8 +29,8 @@ Response answer_key(const Result<identity::KeyInfo>& key) {
   return key ? json_response(key_json(*key)) : to_response(wire::to_refusal(key.error()));
 }
 
-Response create_key(identity::KeyService& keys, const identity::Actor& actor, const std::string& body,
-                    std::int64_t lifetime_days) {
+Response create_key(identity::KeyService& keys, const identity::Actor& actor,
+                    const std::string& body, std::int64_t lifetime_days) {
   wire::RequestReader reader;
   auto request = reader.create_key(body);
   if (!request) {
@@ -40,7 +40,8 @@ Response create_key(identity::KeyService& keys, const identity::Actor& actor, co
   if (!role) {
     return to_response(wire::invalid("role", role.error().message));
   }
-  const std::int64_t lifetime_s = request->lifetime_s > 0 ? request->lifetime_s : lifetime_days * 86'400;
+  const std::int64_t lifetime_s =
+      request->lifetime_s > 0 ? request->lifetime_s : lifetime_days * 86'400;
   auto created = keys.create(actor, {.client_id = request->client_id,
                                      .role = *role,
                                      .tenant = request->tenant,
@@ -67,7 +68,8 @@ Response list_keys(identity::KeyService& keys, const identity::Actor& actor) {
   return json_response({{"object", "list"}, {"data", data}});
 }
 
-Response revoke_key(identity::KeyService& keys, const identity::Actor& actor, const ReceivedCall& call) {
+Response revoke_key(identity::KeyService& keys, const identity::Actor& actor,
+                    const ReceivedCall& call) {
   wire::RequestReader reader;
   const auto reason = reader.reason(call.body);
   if (!reason) {
@@ -76,7 +78,8 @@ Response revoke_key(identity::KeyService& keys, const identity::Actor& actor, co
   return answer_key(keys.revoke(actor, call.argument, *reason));
 }
 
-Response expire_key(identity::KeyService& keys, const identity::Actor& actor, const ReceivedCall& call) {
+Response expire_key(identity::KeyService& keys, const identity::Actor& actor,
+                    const ReceivedCall& call) {
   wire::RequestReader reader;
   const auto at_s = reader.expires_at(call.body);
   if (!at_s) {
@@ -86,15 +89,21 @@ Response expire_key(identity::KeyService& keys, const identity::Actor& actor, co
 }
 
 // On the blocking thread.
-Response act_on_keys(identity::KeyService& keys, const identity::Actor& actor, const ReceivedCall& call,
-                     std::int64_t lifetime_days) {
+Response act_on_keys(identity::KeyService& keys, const identity::Actor& actor,
+                     const ReceivedCall& call, std::int64_t lifetime_days) {
   switch (call.route->handler) {
-    case Handler::create_key: return create_key(keys, actor, call.body, lifetime_days);
-    case Handler::list_keys: return list_keys(keys, actor);
-    case Handler::show_key: return answer_key(keys.show(actor, call.argument));
-    case Handler::revoke_key: return revoke_key(keys, actor, call);
-    case Handler::expire_key: return expire_key(keys, actor, call);
-    default: return to_response(wire::to_refusal({Code::internal, "no such action"}));
+    case Handler::create_key:
+      return create_key(keys, actor, call.body, lifetime_days);
+    case Handler::list_keys:
+      return list_keys(keys, actor);
+    case Handler::show_key:
+      return answer_key(keys.show(actor, call.argument));
+    case Handler::revoke_key:
+      return revoke_key(keys, actor, call);
+    case Handler::expire_key:
+      return expire_key(keys, actor, call);
+    default:
+      return to_response(wire::to_refusal({Code::internal, "no such action"}));
   }
 }
 
@@ -164,18 +173,25 @@ bool audits_itself(Handler handler) {
     case Handler::list_keys:
     case Handler::show_key:
     case Handler::revoke_key:
-    case Handler::expire_key: return true;
-    default: return false;
+    case Handler::expire_key:
+      return true;
+    default:
+      return false;
   }
 }
 
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
   switch (call.received.route->handler) {
-    case Handler::list_models: co_return Response{.body = wire::models_body(services.models.listing())};
-    case Handler::show_model: co_return show_model(services, call.received.argument);
-    case Handler::own_usage: co_return own_usage(services, call);
-    case Handler::status: co_return server_status(services);
-    default: break;
+    case Handler::list_models:
+      co_return Response{.body = wire::models_body(services.models.listing())};
+    case Handler::show_model:
+      co_return show_model(services, call.received.argument);
+    case Handler::own_usage:
+      co_return own_usage(services, call);
+    case Handler::status:
+      co_return server_status(services);
+    default:
+      break;
   }
   const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));

@@ -10,7 +10,10 @@ namespace deepmoat::gateway {
 
 AuditTrail::AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret,
                        const ReceivedCall& call)
-    : log_(log), clock_(clock), fingerprint_secret_(fingerprint_secret), received_ns_(call.received_ns) {
+    : log_(log),
+      clock_(clock),
+      fingerprint_secret_(fingerprint_secret),
+      received_ns_(call.received_ns) {
   record.request_id = call.request_id.value();
   record.ip_address = call.address;
   record.authentication = "none";
@@ -24,7 +27,8 @@ AuditTrail::AuditTrail(audit::Log& log, const Clock& clock, const Secret& finger
 }
 
 std::string AuditTrail::fingerprint(std::string_view text) const {
-  const crypto::Digest tenant_key = crypto::hmac_sha256(fingerprint_secret_, "tenant:" + record.tenant);
+  const crypto::Digest tenant_key =
+      crypto::hmac_sha256(fingerprint_secret_, "tenant:" + record.tenant);
   const Secret key = Secret::copy_of(crypto::view(tenant_key));
   return to_hex(crypto::view(crypto::hmac_sha256(key, text)));
 }
@@ -54,7 +58,8 @@ asio::awaitable<Result<>> AuditTrail::intent() {
   co_return Result<>();
 }
 
-asio::awaitable<Result<>> AuditTrail::result(audit::Outcome outcome, int status, std::string reason) {
+asio::awaitable<Result<>> AuditTrail::result(audit::Outcome outcome, int status,
+                                             std::string reason) {
   record.phase = audit::Phase::result;
   record.outcome = outcome;
   record.status = status;

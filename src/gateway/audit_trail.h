@@ -19,7 +19,8 @@ namespace asio = boost::asio;
 // Belongs to one call and its coroutine.
 class AuditTrail {
  public:
-  AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret, const ReceivedCall& call);
+  AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret,
+             const ReceivedCall& call);
 
   // What the stages learn goes straight into the record.
   audit::Record record;

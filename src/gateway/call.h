@@ -1,7 +1,8 @@
 // The types of the pipeline. Each stage takes the type that the stage before it returns, and only
 // that stage can make it: code that would route a call that nobody authenticated does not compile.
 //
-//   ReceivedCall -> AuthenticatedCall -> AdmittedCall -> ClassifiedCall -> RoutedCall -> FinishedCall
+//   ReceivedCall -> AuthenticatedCall -> AdmittedCall -> ClassifiedCall -> RoutedCall ->
+//   FinishedCall
 #pragma once
 
 #include <optional>
@@ -29,11 +30,11 @@ class AuditTrail;
 struct ReceivedCall {
   RequestId request_id;
   const Route* route = nullptr;
-  std::string argument;       // of the route's "{}"
-  std::string presented_key;  // empty: none
-  std::string address;        // of the peer, without port
+  std::string argument;                    // of the route's "{}"
+  std::string presented_key;               // empty: none
+  std::string address;                     // of the peer, without port
   std::optional<std::uint32_t> local_uid;  // set on the data folder's own socket
-  std::string stated_class;   // header x-deepmoat-data-class
+  std::string stated_class;                // header x-deepmoat-data-class
   std::string body;
   MonoNanos received_ns = 0;
 };
@@ -45,8 +46,10 @@ class AuthenticatedCall {
   identity::Principal principal;
 
  private:
-  AuthenticatedCall(ReceivedCall r, identity::Principal p) : received(std::move(r)), principal(std::move(p)) {}
-  friend wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall, const Services&, AuditTrail&);
+  AuthenticatedCall(ReceivedCall r, identity::Principal p)
+      : received(std::move(r)), principal(std::move(p)) {}
+  friend wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall, const Services&,
+                                                         AuditTrail&);
 };
 
 // Its body is well formed and its key has room for it.
@@ -59,7 +62,8 @@ class AdmittedCall {
  private:
   AdmittedCall(AuthenticatedCall a, wire::InferenceCall i, quota::Reservation r)
       : authenticated(std::move(a)), inference(std::move(i)), reservation(std::move(r)) {}
-  friend wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall, const Services&, wire::RequestReader&, AuditTrail&);
+  friend wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall, const Services&,
+                                             wire::RequestReader&, AuditTrail&);
 };
 
 // We know how confidential its data is.
@@ -98,11 +102,13 @@ struct FinishedCall {
 };
 
 // The stages before the effect, each in stages/<name>.cc.
-[[nodiscard]] wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Services& services,
+[[nodiscard]] wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call,
+                                                              const Services& services,
                                                               AuditTrail& trail);
 [[nodiscard]] wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& services,
                                                   wire::RequestReader& reader, AuditTrail& trail);
 [[nodiscard]] wire::OrRefusal<ClassifiedCall> classify(AdmittedCall call, AuditTrail& trail);
-[[nodiscard]] wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services, AuditTrail& trail);
+[[nodiscard]] wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
+                                                AuditTrail& trail);
 
 }  // namespace deepmoat::gateway

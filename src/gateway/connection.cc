@@ -31,7 +31,9 @@ constexpr std::size_t kWatchedBytesMax = limits::kHeaderBytesMax;  // read ahead
 
 using Parser = http::request_parser<http::string_body>;
 
-std::string_view to_view(beast::string_view text) { return {text.data(), text.size()}; }
+std::string_view to_view(beast::string_view text) {
+  return {text.data(), text.size()};
+}
 
 // The key of "Authorization: Bearer ..." or "X-API-KEY".
 std::string presented_key(const Parser::value_type& request) {
@@ -49,7 +51,8 @@ class Connection final : public Responder,
                          public OpenConnection,
                          public std::enable_shared_from_this<Connection<Stream>> {
  public:
-  Connection(Stream stream, std::string address, std::optional<std::uint32_t> local_uid, Shard& shard)
+  Connection(Stream stream, std::string address, std::optional<std::uint32_t> local_uid,
+             Shard& shard)
       : stream_(std::move(stream)),
         address_(std::move(address)),
         local_uid_(local_uid),
@@ -115,7 +118,8 @@ class Connection final : public Responder,
 
   asio::awaitable<bool> stream(std::string bytes) override {
     bytes_sent_ += bytes.size();
-    std::string piece = chunked_ ? fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes) : std::move(bytes);
+    std::string piece =
+        chunked_ ? fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes) : std::move(bytes);
     co_await write(std::move(piece));
     co_return !gone_;
   }
@@ -258,10 +262,11 @@ class Connection final : public Responder,
       error = body_error;
     }
     disarm_deadline();
-    const bool served = error ? co_await refuse_unreadable(error) : co_await serve_request(parser.release());
+    const bool served =
+        error ? co_await refuse_unreadable(error) : co_await serve_request(parser.release());
     in_call_ = false;
     on_gone_ = nullptr;
-    co_return served && keep_alive_ && !gone_ && !shard_.services.draining;
+    co_return served&& keep_alive_ && !gone_ && !shard_.services.draining;
   }
 
   // What could not be read as HTTP gets its answer, then the connection closes: where the next
@@ -274,15 +279,18 @@ class Connection final : public Responder,
       refusal = {.status = 413,
                  .type = "invalid_request_error",
                  .code = "request_too_large",
-                 .message = fmt::format("The request body may have at most {} bytes.", config_->server.body_bytes_max)};
+                 .message = fmt::format("The request body may have at most {} bytes.",
+                                        config_->server.body_bytes_max)};
     } else if (error == http::error::header_limit) {
       refusal = {.status = 431,
                  .type = "invalid_request_error",
                  .code = "headers_too_large",
-                 .message = fmt::format("The headers may have at most {} bytes.", limits::kHeaderBytesMax)};
+                 .message = fmt::format("The headers may have at most {} bytes.",
+                                        limits::kHeaderBytesMax)};
     } else if (error.category() == http::make_error_code(http::error::bad_version).category() &&
                error != http::error::end_of_stream && error != http::error::partial_message) {
-      refusal = wire::invalid("", "The request is not valid HTTP/1.1: " + error.message(), "invalid_http");
+      refusal = wire::invalid("", "The request is not valid HTTP/1.1: " + error.message(),
+                              "invalid_http");
     } else {
       co_return false;  // the client left, or took too long
     }
@@ -309,7 +317,8 @@ class Connection final : public Responder,
                       .local_uid = local_uid_,
                       .stated_class = std::string(to_view(request["x-deepmoat-data-class"])),
                       .received_ns = shard_.services.clock.mono_ns()};
-    const auto target = boost::urls::parse_origin_form({request.target().data(), request.target().size()});
+    const auto target =
+        boost::urls::parse_origin_form({request.target().data(), request.target().size()});
     std::string path = target ? target->path() : std::string();
     RouteMatch match = match_route(to_view(request.method_string()), path);
     call.route = match.route;
@@ -323,13 +332,14 @@ class Connection final : public Responder,
     co_return true;
   }
 
-  asio::awaitable<void> refuse_unrouted(ReceivedCall call, RouteMatch match, std::string_view method,
-                                        std::string_view path) {
-    wire::Refusal refusal{.status = 404,
-                          .type = "invalid_request_error",
-                          .code = "unknown_url",
-                          .message = fmt::format("Unknown request URL: {} {}. Check the method and the path.", method,
-                                                 path)};
+  asio::awaitable<void> refuse_unrouted(ReceivedCall call, RouteMatch match,
+                                        std::string_view method, std::string_view path) {
+    wire::Refusal refusal{
+        .status = 404,
+        .type = "invalid_request_error",
+        .code = "unknown_url",
+        .message = fmt::format("Unknown request URL: {} {}. Check the method and the path.", method,
+                               path)};
     if (match.path_known) {
       refusal.status = 405;
       refusal.code = "method_not_allowed";
@@ -400,12 +410,13 @@ asio::awaitable<void> serve_tls(TlsStream stream, ConnectionSlot slot, Shard& sh
 
 asio::awaitable<void> serve_plain(asio::ip::tcp::socket socket, ConnectionSlot slot, Shard& shard) {
   const std::string address = peer_address(socket);
-  const auto connection =
-      std::make_shared<Connection<asio::ip::tcp::socket>>(std::move(socket), address, std::nullopt, shard);
+  const auto connection = std::make_shared<Connection<asio::ip::tcp::socket>>(
+      std::move(socket), address, std::nullopt, shard);
   co_await connection->run();
 }
 
-asio::awaitable<void> serve_local(asio::local::stream_protocol::socket socket, std::uint32_t uid, Shard& shard) {
+asio::awaitable<void> serve_local(asio::local::stream_protocol::socket socket, std::uint32_t uid,
+                                  Shard& shard) {
   const auto connection = std::make_shared<Connection<asio::local::stream_protocol::socket>>(
       std::move(socket), "local", uid, shard);
   co_await connection->run();

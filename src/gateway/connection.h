@@ -40,6 +40,7 @@ using TlsStream = asio::ssl::stream<asio::ip::tcp::socket>;
 asio::awaitable<void> serve_tls(TlsStream stream, ConnectionSlot slot, Shard& shard);
 asio::awaitable<void> serve_plain(asio::ip::tcp::socket socket, ConnectionSlot slot, Shard& shard);
 // The peer's user id stands for a key: whoever can open the socket owns the data folder.
-asio::awaitable<void> serve_local(asio::local::stream_protocol::socket socket, std::uint32_t uid, Shard& shard);
+asio::awaitable<void> serve_local(asio::local::stream_protocol::socket socket, std::uint32_t uid,
+                                  Shard& shard);
 
 }  // namespace deepmoat::gateway

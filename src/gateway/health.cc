@@ -31,7 +31,9 @@ Response answer_health(Handler handler, const Services& services) {
   Response response;
   Json body;
   switch (handler) {
-    case Handler::livez: body = {{"status", "ok"}}; break;
+    case Handler::livez:
+      body = {{"status", "ok"}};
+      break;
     case Handler::readyz:
       response.status = is_ready ? 200 : 503;
       body = {{"status", is_ready ? "ready" : "not ready"}, {"checks", checks(services)}};
@@ -41,7 +43,9 @@ Response answer_health(Handler handler, const Services& services) {
       response.status = is_ready ? 200 : 503;
       body = {{"status", is_ready ? "ok" : "loading model"}};
       break;
-    default: response.status = 404; break;
+    default:
+      response.status = 404;
+      break;
   }
   response.body = body.dump();
   return response;

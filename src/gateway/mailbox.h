@@ -35,7 +35,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox<T>> {
     if (first) {
       // The wait is cancelled on its own thread, so it cannot slip between a reader's look into
       // the box and its wait.
-      asio::post(timer_.get_executor(), [self = this->shared_from_this()] { self->timer_.cancel(); });
+      asio::post(timer_.get_executor(),
+                 [self = this->shared_from_this()] { self->timer_.cancel(); });
     }
   }
 

@@ -35,8 +35,9 @@ void Models::shut_down() const {
 }
 
 bool Models::ready() const {
-  return std::ranges::any_of(
-      models_, [](const Model& model) { return model.backend->status().health == backend::Health::ready; });
+  return std::ranges::any_of(models_, [](const Model& model) {
+    return model.backend->status().health == backend::Health::ready;
+  });
 }
 
 }  // namespace deepmoat::gateway

@@ -12,8 +12,8 @@ namespace deepmoat::gateway {
 namespace {
 
 // The stages before the effect. None of them waits for anything.
-wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& services, wire::RequestReader& reader,
-                                    AuditTrail& trail) {
+wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& services,
+                                    wire::RequestReader& reader, AuditTrail& trail) {
   TRY(AuthenticatedCall authenticated, authenticate(std::move(received), services, trail));
   TRY(AdmittedCall admitted, admit(std::move(authenticated), services, reader, trail));
   TRY(ClassifiedCall classified, classify(std::move(admitted), trail));
@@ -22,15 +22,16 @@ wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& servi
 
 // A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
 asio::awaitable<void> refuse(wire::Refusal refusal, Responder& responder, AuditTrail& trail) {
-  const auto recorded = co_await trail.result(audit::Outcome::refused, refusal.status, refusal.code);
+  const auto recorded =
+      co_await trail.result(audit::Outcome::refused, refusal.status, refusal.code);
   Response response = to_response(recorded ? refusal : audit_unavailable());
   co_await responder.send(std::move(response));
 }
 
 // Tokens and a place in the key's quota: settled whatever the outcome was.
 void account(FinishedCall& call, const Services& services) {
-  services.ledger.settle(std::move(call.routed.classified.admitted.reservation), call.usage.prompt_tokens(),
-                         call.usage.completion_tokens());
+  services.ledger.settle(std::move(call.routed.classified.admitted.reservation),
+                         call.usage.prompt_tokens(), call.usage.completion_tokens());
 }
 
 audit::Outcome outcome_of(const FinishedCall& call) {
@@ -56,7 +57,8 @@ std::string stream_end(const FinishedCall& call) {
   if (call.failure) {
     return wire::sse_event(wire::error_body(*call.failure));
   }
-  const wire::ChunkWriter writer(call.routed.head, call.routed.classified.admitted.inference.include_usage);
+  const wire::ChunkWriter writer(call.routed.head,
+                                 call.routed.classified.admitted.inference.include_usage);
   std::string bytes;
   for (std::uint32_t index = 0; index < call.choices.size(); ++index) {
     bytes += writer.finished(index, call.choices[index].reason);
@@ -70,8 +72,10 @@ std::string stream_end(const FinishedCall& call) {
 asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
   const bool wants_stream = call.routed.classified.admitted.inference.stream;
   if (!call.streaming && (call.failure || !wants_stream)) {
-    Response response = call.failure ? to_response(*call.failure)
-                                     : Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage)};
+    Response response =
+        call.failure
+            ? to_response(*call.failure)
+            : Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage)};
     co_await responder.send(std::move(response));
     co_return;
   }
@@ -102,8 +106,9 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
   FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
   account(finished, services);
   trail.record.bytes_out = responder.bytes_sent();
-  const auto recorded = co_await trail.result(outcome_of(finished), status_of(finished),
-                                              finished.failure ? finished.failure->code : std::string());
+  const auto recorded =
+      co_await trail.result(outcome_of(finished), status_of(finished),
+                            finished.failure ? finished.failure->code : std::string());
   if (!recorded) {
     finished.failure = audit_unavailable();
   }
@@ -133,7 +138,8 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
   Response response = to_response(audit_unavailable());
   if (intent) {
     response = co_await act(*std::move(authenticated), services);
-    const audit::Outcome outcome = response.status < 400 ? audit::Outcome::success : audit::Outcome::refused;
+    const audit::Outcome outcome =
+        response.status < 400 ? audit::Outcome::success : audit::Outcome::refused;
     const auto recorded = co_await trail.result(outcome, response.status, "");
     if (!recorded) {
       response = to_response(audit_unavailable());
@@ -152,7 +158,8 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
     co_await responder.send(std::move(response));
     co_return;
   }
-  if (handler == Handler::chat_completions || handler == Handler::completions || handler == Handler::predict) {
+  if (handler == Handler::chat_completions || handler == Handler::completions ||
+      handler == Handler::predict) {
     co_await run_inference(std::move(call), responder, services, reader);
     co_return;
   }

@@ -12,18 +12,30 @@ using audit::Operation;
 using identity::Permission;
 
 constexpr std::array kRoutes = {
-    Route{"POST", "/v1/chat/completions", Handler::chat_completions, Permission::call_models, "chat.completions", Operation::execute},
-    Route{"POST", "/v1/completions", Handler::completions, Permission::call_models, "completions", Operation::execute},
-    Route{"POST", "/api/predict", Handler::predict, Permission::call_models, "predict", Operation::execute},
-    Route{"GET", "/v1/models", Handler::list_models, Permission::see_models, "models.list", Operation::read},
-    Route{"GET", "/v1/models/{}", Handler::show_model, Permission::see_models, "models.show", Operation::read},
-    Route{"GET", "/v1/usage", Handler::own_usage, Permission::see_own_usage, "usage.own", Operation::read},
-    Route{"POST", "/admin/v1/keys", Handler::create_key, Permission::manage_keys, "key.create", Operation::write},
-    Route{"GET", "/admin/v1/keys", Handler::list_keys, Permission::manage_keys, "key.list", Operation::read},
-    Route{"GET", "/admin/v1/keys/{}", Handler::show_key, Permission::manage_keys, "key.show", Operation::read},
-    Route{"POST", "/admin/v1/keys/{}/revoke", Handler::revoke_key, Permission::manage_keys, "key.revoke", Operation::write},
-    Route{"POST", "/admin/v1/keys/{}/expire", Handler::expire_key, Permission::manage_keys, "key.expire", Operation::write},
-    Route{"GET", "/admin/v1/status", Handler::status, Permission::see_status, "status", Operation::read},
+    Route{"POST", "/v1/chat/completions", Handler::chat_completions, Permission::call_models,
+          "chat.completions", Operation::execute},
+    Route{"POST", "/v1/completions", Handler::completions, Permission::call_models, "completions",
+          Operation::execute},
+    Route{"POST", "/api/predict", Handler::predict, Permission::call_models, "predict",
+          Operation::execute},
+    Route{"GET", "/v1/models", Handler::list_models, Permission::see_models, "models.list",
+          Operation::read},
+    Route{"GET", "/v1/models/{}", Handler::show_model, Permission::see_models, "models.show",
+          Operation::read},
+    Route{"GET", "/v1/usage", Handler::own_usage, Permission::see_own_usage, "usage.own",
+          Operation::read},
+    Route{"POST", "/admin/v1/keys", Handler::create_key, Permission::manage_keys, "key.create",
+          Operation::write},
+    Route{"GET", "/admin/v1/keys", Handler::list_keys, Permission::manage_keys, "key.list",
+          Operation::read},
+    Route{"GET", "/admin/v1/keys/{}", Handler::show_key, Permission::manage_keys, "key.show",
+          Operation::read},
+    Route{"POST", "/admin/v1/keys/{}/revoke", Handler::revoke_key, Permission::manage_keys,
+          "key.revoke", Operation::write},
+    Route{"POST", "/admin/v1/keys/{}/expire", Handler::expire_key, Permission::manage_keys,
+          "key.expire", Operation::write},
+    Route{"GET", "/admin/v1/status", Handler::status, Permission::see_status, "status",
+          Operation::read},
     Route{"GET", "/livez", Handler::livez, std::nullopt, "", Operation::read},
     Route{"GET", "/readyz", Handler::readyz, std::nullopt, "", Operation::read},
     Route{"GET", "/health", Handler::health, std::nullopt, "", Operation::read},
@@ -37,7 +49,8 @@ std::optional<std::string_view> fit(std::string_view pattern, std::string_view p
   }
   const std::string_view before = pattern.substr(0, hole);
   const std::string_view after = pattern.substr(hole + 2);
-  if (path.size() <= before.size() + after.size() || !path.starts_with(before) || !path.ends_with(after)) {
+  if (path.size() <= before.size() + after.size() || !path.starts_with(before) ||
+      !path.ends_with(after)) {
     return std::nullopt;
   }
   return path.substr(before.size(), path.size() - before.size() - after.size());
@@ -50,7 +63,9 @@ std::size_t fixed_bytes(const Route& route) {
 
 }  // namespace
 
-std::span<const Route> routes() { return kRoutes; }
+std::span<const Route> routes() {
+  return kRoutes;
+}
 
 RouteMatch match_route(std::string_view method, std::string_view path) {
   RouteMatch match;

@@ -31,7 +31,8 @@ enum class Handler : std::uint8_t {
 
 struct Route {
   std::string_view method;
-  std::string_view pattern;  // "{}" stands for the rest of the path, or for one segment before a "/"
+  std::string_view
+      pattern;  // "{}" stands for the rest of the path, or for one segment before a "/"
   Handler handler;
   std::optional<identity::Permission> permission;  // none: open to everybody, and not audited
   std::string_view action;                         // of the audit record
@@ -42,9 +43,9 @@ struct Route {
 
 struct RouteMatch {
   const Route* route = nullptr;
-  std::string argument;        // what "{}" stood for, decoded
-  bool path_known = false;     // the path exists, with another method
-  std::string allowed_methods; // for the Allow header of a 405
+  std::string argument;         // what "{}" stood for, decoded
+  bool path_known = false;      // the path exists, with another method
+  std::string allowed_methods;  // for the Allow header of a 405
 };
 
 // `path` is decoded, without query.

@@ -1,5 +1,9 @@
 #include "gateway/server.h"
 
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -9,10 +13,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <mutex>
 #include <thread>
@@ -57,23 +57,27 @@ Result<std::shared_ptr<asio::ssl::context>> make_tls(const std::filesystem::path
   boost::system::error_code error;
   context->use_certificate_chain_file(certificate.string(), error);
   if (error) {
-    return fail(Code::invalid_argument,
-                fmt::format("tls.certificate {} does not load: {}", certificate.string(), error.message()));
+    return fail(Code::invalid_argument, fmt::format("tls.certificate {} does not load: {}",
+                                                    certificate.string(), error.message()));
   }
   context->use_private_key_file(private_key.string(), asio::ssl::context::pem, error);
   if (error) {
-    return fail(Code::invalid_argument,
-                fmt::format("tls.private_key {} does not load or does not belong to the certificate: {}",
-                            private_key.string(), error.message()));
+    return fail(
+        Code::invalid_argument,
+        fmt::format("tls.private_key {} does not load or does not belong to the certificate: {}",
+                    private_key.string(), error.message()));
   }
   return context;
 }
 
-Result<Tcp::endpoint> parse_endpoint(const char* key, const std::string& address, std::int64_t port) {
+Result<Tcp::endpoint> parse_endpoint(const char* key, const std::string& address,
+                                     std::int64_t port) {
   boost::system::error_code error;
-  const asio::ip::address parsed = asio::ip::make_address(address == "localhost" ? "127.0.0.1" : address, error);
+  const asio::ip::address parsed =
+      asio::ip::make_address(address == "localhost" ? "127.0.0.1" : address, error);
   if (error) {
-    return fail(Code::invalid_argument, fmt::format("{} \"{}\" is not an IP address", key, address));
+    return fail(Code::invalid_argument,
+                fmt::format("{} \"{}\" is not an IP address", key, address));
   }
   return Tcp::endpoint(parsed, static_cast<std::uint16_t>(port));
 }
@@ -92,8 +96,9 @@ Result<Tcp::acceptor> listen_on(asio::io_context& context, const Tcp::endpoint& 
   step([&] { acceptor.bind(endpoint, error); });
   step([&] { acceptor.listen(1024, error); });
   if (error) {
-    return fail(Code::unavailable, fmt::format("cannot listen on {}:{}: {}", endpoint.address().to_string(),
-                                               endpoint.port(), error.message()));
+    return fail(Code::unavailable,
+                fmt::format("cannot listen on {}:{}: {}", endpoint.address().to_string(),
+                            endpoint.port(), error.message()));
   }
   return acceptor;
 }
@@ -108,13 +113,15 @@ Result<> check_port_is_free(const Tcp::endpoint& endpoint) {
   probe.set_option(asio::socket_base::reuse_address(true), error);
   probe.bind(endpoint, error);
   if (error) {
-    return fail(Code::unavailable, fmt::format("cannot listen on {}:{}: {}; another server may be using the port",
-                                               endpoint.address().to_string(), endpoint.port(), error.message()));
+    return fail(Code::unavailable,
+                fmt::format("cannot listen on {}:{}: {}; another server may be using the port",
+                            endpoint.address().to_string(), endpoint.port(), error.message()));
   }
   return {};
 }
 
-Result<Local::acceptor> listen_locally(asio::io_context& context, const std::filesystem::path& path) {
+Result<Local::acceptor> listen_locally(asio::io_context& context,
+                                       const std::filesystem::path& path) {
   TRY(const LocalSocketPath address, LocalSocketPath::enter(path));
   ::unlink(address.text().c_str());
   Local::acceptor acceptor(context);
@@ -127,7 +134,8 @@ Result<Local::acceptor> listen_locally(asio::io_context& context, const std::fil
     acceptor.listen(64, error);
   }
   if (error) {
-    return fail(Code::unavailable, fmt::format("cannot listen on {}: {}", path.string(), error.message()));
+    return fail(Code::unavailable,
+                fmt::format("cannot listen on {}: {}", path.string(), error.message()));
   }
   return acceptor;
 }
@@ -199,7 +207,8 @@ class Server::Impl {
     CHECK_OK(reload(options));
     const Config& config = *services_.config.get();
     TRY(const Tcp::endpoint https,
-        parse_endpoint("server.https_address", config.server.https_address, config.server.https_port));
+        parse_endpoint("server.https_address", config.server.https_address,
+                       config.server.https_port));
     TRY(const Tcp::endpoint plain,
         parse_endpoint("server.http_address", config.server.http_address, config.server.http_port));
     CHECK_OK(check_port_is_free(https));
@@ -207,8 +216,9 @@ class Server::Impl {
     if (with_plain) {
       CHECK_OK(check_port_is_free(plain));
     }
-    const std::size_t threads = config.server.threads > 0 ? static_cast<std::size_t>(config.server.threads)
-                                                          : std::max(1U, std::thread::hardware_concurrency());
+    const std::size_t threads = config.server.threads > 0
+                                    ? static_cast<std::size_t>(config.server.threads)
+                                    : std::max(1U, std::thread::hardware_concurrency());
     for (std::size_t i = 0; i < threads; ++i) {
       Worker& worker = *workers_.emplace_back(std::make_unique<Worker>(services_));
       TRY(worker.tls_acceptor, listen_on(worker.context, https));
@@ -217,7 +227,8 @@ class Server::Impl {
       }
     }
     if (!options.local_socket.empty()) {
-      TRY(workers_.front()->local_acceptor, listen_locally(workers_.front()->context, options.local_socket));
+      TRY(workers_.front()->local_acceptor,
+          listen_locally(workers_.front()->context, options.local_socket));
     }
     for (const auto& worker : workers_) {
       run(*worker);
@@ -316,7 +327,8 @@ class Server::Impl {
       set_no_delay(socket);
       const auto context = tls_.get();
       TlsStream stream(std::move(socket), *context);
-      asio::co_spawn(worker.context, serve_tls(std::move(stream), std::move(slot), worker.shard), log_failure);
+      asio::co_spawn(worker.context, serve_tls(std::move(stream), std::move(slot), worker.shard),
+                     log_failure);
     }
   }
 
@@ -332,7 +344,8 @@ class Server::Impl {
         continue;
       }
       set_no_delay(socket);
-      asio::co_spawn(worker.context, serve_plain(std::move(socket), std::move(slot), worker.shard), log_failure);
+      asio::co_spawn(worker.context, serve_plain(std::move(socket), std::move(slot), worker.shard),
+                     log_failure);
     }
   }
 
@@ -346,7 +359,8 @@ class Server::Impl {
       // The socket's mode admits its owner only; root may open anything and owns the machine.
       const auto uid = peer_uid(socket);
       if (uid && (*uid == ::geteuid() || *uid == 0)) {
-        asio::co_spawn(worker.context, serve_local(std::move(socket), *uid, worker.shard), log_failure);
+        asio::co_spawn(worker.context, serve_local(std::move(socket), *uid, worker.shard),
+                       log_failure);
       }
     }
   }
@@ -372,12 +386,21 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, ServerOptions 
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
-Result<> Server::reload_certificate(const ServerOptions& options) { return impl_->reload(options); }
-std::size_t Server::drain(std::int64_t timeout_s) { return impl_->drain(timeout_s); }
-void Server::stop() { impl_->stop(); }
-std::uint64_t Server::open_connections() const { return impl_->open_connections(); }
+Result<> Server::reload_certificate(const ServerOptions& options) {
+  return impl_->reload(options);
+}
+std::size_t Server::drain(std::int64_t timeout_s) {
+  return impl_->drain(timeout_s);
+}
+void Server::stop() {
+  impl_->stop();
+}
+std::uint64_t Server::open_connections() const {
+  return impl_->open_connections();
+}
 
-Result<> check_certificate(const std::filesystem::path& certificate, const std::filesystem::path& private_key) {
+Result<> check_certificate(const std::filesystem::path& certificate,
+                           const std::filesystem::path& private_key) {
   CHECK_OK(make_tls(certificate, private_key));
   return {};
 }

@@ -21,7 +21,8 @@ namespace deepmoat::gateway {
 // The configuration in force. A reload swaps it; a call keeps the one it began with.
 class LiveConfig {
  public:
-  explicit LiveConfig(Config config) : current_(std::make_shared<const Config>(std::move(config))) {}
+  explicit LiveConfig(Config config)
+      : current_(std::make_shared<const Config>(std::move(config))) {}
   [[nodiscard]] std::shared_ptr<const Config> get() const { return current_.load(); }
   void replace(Config config) { current_.store(std::make_shared<const Config>(std::move(config))); }
 

@@ -1,5 +1,6 @@
 // Framing between gateway and worker: u32 little-endian length, then one protobuf message.
-// Neither side trusts the other: a length over the limit or bytes that do not parse end the connection.
+// Neither side trusts the other: a length over the limit or bytes that do not parse end the
+// connection.
 #pragma once
 
 #include <google/protobuf/message_lite.h>

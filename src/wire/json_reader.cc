@@ -21,7 +21,8 @@ OrRefusal<std::optional<std::string>> read_text(const Object& object, std::strin
   }
   std::string_view text;
   if (element->get(text) != simdjson::SUCCESS) {
-    return std::unexpected(invalid(std::string(name), fmt::format("'{}' must be a string.", name), "invalid_type"));
+    return std::unexpected(
+        invalid(std::string(name), fmt::format("'{}' must be a string.", name), "invalid_type"));
   }
   return std::string(text);
 }
@@ -33,24 +34,27 @@ OrRefusal<std::optional<bool>> read_bool(const Object& object, std::string_view 
   }
   bool value = false;
   if (element->get(value) != simdjson::SUCCESS) {
-    return std::unexpected(
-        invalid(std::string(name), fmt::format("'{}' must be true or false.", name), "invalid_type"));
+    return std::unexpected(invalid(
+        std::string(name), fmt::format("'{}' must be true or false.", name), "invalid_type"));
   }
   return value;
 }
 
-OrRefusal<std::optional<double>> read_number(const Object& object, std::string_view name, double low, double high) {
+OrRefusal<std::optional<double>> read_number(const Object& object, std::string_view name,
+                                             double low, double high) {
   const auto element = find_field(object, name);
   if (!element) {
     return std::nullopt;
   }
   double value = 0;
   if (element->get(value) != simdjson::SUCCESS) {
-    return std::unexpected(invalid(std::string(name), fmt::format("'{}' must be a number.", name), "invalid_type"));
+    return std::unexpected(
+        invalid(std::string(name), fmt::format("'{}' must be a number.", name), "invalid_type"));
   }
   if (!(value >= low && value <= high)) {
     return std::unexpected(
-        invalid(std::string(name), fmt::format("'{}' is {} and must be {} to {}.", name, value, low, high)));
+        invalid(std::string(name),
+                fmt::format("'{}' is {} and must be {} to {}.", name, value, low, high)));
   }
   return value;
 }
@@ -68,20 +72,21 @@ std::optional<std::int64_t> as_integer(const Element& element) {
   return std::nullopt;
 }
 
-OrRefusal<std::optional<std::int64_t>> read_integer(const Object& object, std::string_view name, std::int64_t low,
-                                                    std::int64_t high) {
+OrRefusal<std::optional<std::int64_t>> read_integer(const Object& object, std::string_view name,
+                                                    std::int64_t low, std::int64_t high) {
   const auto element = find_field(object, name);
   if (!element) {
     return std::nullopt;
   }
   const auto value = as_integer(*element);
   if (!value) {
-    return std::unexpected(
-        invalid(std::string(name), fmt::format("'{}' must be a whole number.", name), "invalid_type"));
+    return std::unexpected(invalid(
+        std::string(name), fmt::format("'{}' must be a whole number.", name), "invalid_type"));
   }
   if (*value < low || *value > high) {
     return std::unexpected(
-        invalid(std::string(name), fmt::format("'{}' is {} and must be {} to {}.", name, *value, low, high)));
+        invalid(std::string(name),
+                fmt::format("'{}' is {} and must be {} to {}.", name, *value, low, high)));
   }
   return value;
 }

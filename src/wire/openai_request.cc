@@ -23,13 +23,15 @@ RequestReader& RequestReader::operator=(RequestReader&&) noexcept = default;
 
 namespace {
 
-std::unexpected<Refusal> refuse(std::string param, std::string message, std::string code = "invalid_value") {
+std::unexpected<Refusal> refuse(std::string param, std::string message,
+                                std::string code = "invalid_value") {
   return std::unexpected(invalid(std::move(param), std::move(message), std::move(code)));
 }
 
 OrRefusal<Object> parse_object(simdjson::dom::parser& parser, std::string_view body) {
   if (parser.capacity() < body.size() || parser.max_depth() != limits::kJsonDepthMax) {
-    if (parser.allocate(std::max<std::size_t>(body.size(), 4096), limits::kJsonDepthMax) != simdjson::SUCCESS) {
+    if (parser.allocate(std::max<std::size_t>(body.size(), 4096), limits::kJsonDepthMax) !=
+        simdjson::SUCCESS) {
       return std::unexpected(to_refusal({Code::unavailable, "No memory for this request body."}));
     }
   }
@@ -37,12 +39,14 @@ OrRefusal<Object> parse_object(simdjson::dom::parser& parser, std::string_view b
   // `true`: copied with the padding that the parser reads past the end.
   const auto error = parser.parse(body.data(), body.size(), true).get(root);
   if (error == simdjson::DEPTH_ERROR) {
-    return refuse("", fmt::format("The request body nests deeper than {} levels.", limits::kJsonDepthMax),
-                  "json_too_deep");
+    return refuse(
+        "", fmt::format("The request body nests deeper than {} levels.", limits::kJsonDepthMax),
+        "json_too_deep");
   }
   if (error != simdjson::SUCCESS) {
-    return refuse("", fmt::format("The request body is not valid JSON: {}", simdjson::error_message(error)),
-                  "invalid_json");
+    return refuse(
+        "", fmt::format("The request body is not valid JSON: {}", simdjson::error_message(error)),
+        "invalid_json");
   }
   Object object;
   if (root.get(object) != simdjson::SUCCESS) {
@@ -54,8 +58,10 @@ OrRefusal<Object> parse_object(simdjson::dom::parser& parser, std::string_view b
 // Fields that change the answer and that this version does not serve: refused, not ignored.
 OrRefusal<> refuse_unsupported(const Object& object) {
   static constexpr std::array<std::string_view, 12> kFields = {
-      "tools",  "functions", "suffix",      "audio",   "best_of",  "prediction",
-      "logprobs", "top_logprobs", "web_search_options", "echo", "grammar", "json_schema"};
+      "tools",    "functions",    "suffix",
+      "audio",    "best_of",      "prediction",
+      "logprobs", "top_logprobs", "web_search_options",
+      "echo",     "grammar",      "json_schema"};
   for (const std::string_view name : kFields) {
     const auto element = find_field(object, name);
     if (!element) {
@@ -64,9 +70,10 @@ OrRefusal<> refuse_unsupported(const Object& object) {
     bool flag = true;
     std::int64_t number = 1;
     simdjson::dom::array list;
-    const bool off = (element->get(flag) == simdjson::SUCCESS && !flag) ||
-                     (element->get(number) == simdjson::SUCCESS && number <= (name == "best_of" ? 1 : 0)) ||
-                     (element->get(list) == simdjson::SUCCESS && list.size() == 0);
+    const bool off =
+        (element->get(flag) == simdjson::SUCCESS && !flag) ||
+        (element->get(number) == simdjson::SUCCESS && number <= (name == "best_of" ? 1 : 0)) ||
+        (element->get(list) == simdjson::SUCCESS && list.size() == 0);
     if (!off) {
       return refuse(std::string(name), fmt::format("'{}' is not supported by this server.", name),
                     "unsupported_parameter");
@@ -75,7 +82,8 @@ OrRefusal<> refuse_unsupported(const Object& object) {
   const auto format = find_field(object, "response_format");
   std::string_view type;
   if (format && (format->at_key("type").get(type) != simdjson::SUCCESS || type != "text")) {
-    return refuse("response_format", "'response_format' may only be {\"type\": \"text\"} on this server.",
+    return refuse("response_format",
+                  "'response_format' may only be {\"type\": \"text\"} on this server.",
                   "unsupported_parameter");
   }
   return {};
@@ -92,7 +100,8 @@ OrRefusal<> read_stop(const Object& object, InferRequest& infer) {
       return refuse("stop", "'stop' must be a string or a list of strings.", "invalid_type");
     }
     if (text.empty() || text.size() > limits::kStopSequenceBytesMax) {
-      return refuse("stop", fmt::format("Each 'stop' must have 1 to {} bytes.", limits::kStopSequenceBytesMax));
+      return refuse("stop", fmt::format("Each 'stop' must have 1 to {} bytes.",
+                                        limits::kStopSequenceBytesMax));
     }
     infer.add_stop(std::string(text));
     return {};
@@ -102,7 +111,8 @@ OrRefusal<> read_stop(const Object& object, InferRequest& infer) {
     return add(*element);
   }
   if (list.size() > limits::kStopSequencesMax) {
-    return refuse("stop", fmt::format("'stop' may hold at most {} strings.", limits::kStopSequencesMax));
+    return refuse("stop",
+                  fmt::format("'stop' may hold at most {} strings.", limits::kStopSequencesMax));
   }
   for (const Element item : list) {
     CHECK_OK(add(item));
@@ -117,10 +127,12 @@ OrRefusal<> read_logit_bias(const Object& object, Sampling& sampling) {
   }
   Object biases;
   if (element->get(biases) != simdjson::SUCCESS) {
-    return refuse("logit_bias", "'logit_bias' must be an object of token ids and numbers.", "invalid_type");
+    return refuse("logit_bias", "'logit_bias' must be an object of token ids and numbers.",
+                  "invalid_type");
   }
   if (biases.size() > limits::kLogitBiasMax) {
-    return refuse("logit_bias", fmt::format("'logit_bias' may hold at most {} tokens.", limits::kLogitBiasMax));
+    return refuse("logit_bias",
+                  fmt::format("'logit_bias' may hold at most {} tokens.", limits::kLogitBiasMax));
   }
   for (const auto [key, value] : biases) {
     std::int32_t token = 0;
@@ -194,17 +206,21 @@ OrRefusal<std::string> read_content(const Element& content, const std::string& p
   }
   simdjson::dom::array parts;
   if (content.get(parts) != simdjson::SUCCESS) {
-    return refuse(param, fmt::format("'{}' must be a string or a list of parts.", param), "invalid_type");
+    return refuse(param, fmt::format("'{}' must be a string or a list of parts.", param),
+                  "invalid_type");
   }
   std::string joined;
   for (const Element part : parts) {
     std::string_view type;
-    if (part.at_key("type").get(type) != simdjson::SUCCESS || (type != "text" && type != "refusal")) {
-      return refuse(param, fmt::format("'{}' may only hold parts of type 'text' on this server.", param),
+    if (part.at_key("type").get(type) != simdjson::SUCCESS ||
+        (type != "text" && type != "refusal")) {
+      return refuse(param,
+                    fmt::format("'{}' may only hold parts of type 'text' on this server.", param),
                     "unsupported_parameter");
     }
     if (part.at_key(type).get(text) != simdjson::SUCCESS) {
-      return refuse(param, fmt::format("A part of '{}' has no string '{}'.", param, type), "invalid_type");
+      return refuse(param, fmt::format("A part of '{}' has no string '{}'.", param, type),
+                    "invalid_type");
     }
     joined += text;
   }
@@ -212,7 +228,8 @@ OrRefusal<std::string> read_content(const Element& content, const std::string& p
 }
 
 bool is_role(std::string_view role) {
-  return role == "system" || role == "developer" || role == "user" || role == "assistant" || role == "tool";
+  return role == "system" || role == "developer" || role == "user" || role == "assistant" ||
+         role == "tool";
 }
 
 OrRefusal<> read_message(const Element& element, std::size_t index, ChatPrompt& chat) {
@@ -227,7 +244,8 @@ OrRefusal<> read_message(const Element& element, std::size_t index, ChatPrompt& 
                   fmt::format("'{}.role' must be system, developer, user, assistant or tool.", at));
   }
   if (const auto calls = find_field(fields, "tool_calls")) {
-    return refuse(at + ".tool_calls", "Tool calls are not supported by this server.", "unsupported_parameter");
+    return refuse(at + ".tool_calls", "Tool calls are not supported by this server.",
+                  "unsupported_parameter");
   }
   ChatMessage& message = *chat.add_messages();
   message.set_role(*role);
@@ -235,7 +253,8 @@ OrRefusal<> read_message(const Element& element, std::size_t index, ChatPrompt& 
     TRY(std::string text, read_content(*content, at + ".content"));
     message.set_content(std::move(text));
   } else if (*role != "assistant") {
-    return refuse(at + ".content", fmt::format("'{}.content' is missing.", at), "missing_required_parameter");
+    return refuse(at + ".content", fmt::format("'{}.content' is missing.", at),
+                  "missing_required_parameter");
   }
   TRY(auto reasoning, read_text(fields, "reasoning_content"));
   message.set_reasoning_content(std::move(reasoning).value_or(""));
@@ -256,7 +275,8 @@ OrRefusal<> read_messages(const Object& object, InferRequest& infer) {
     return refuse("messages", "'messages' must be a list.", "invalid_type");
   }
   if (list.size() == 0 || list.size() > limits::kMessagesMax) {
-    return refuse("messages", fmt::format("'messages' must hold 1 to {} messages.", limits::kMessagesMax));
+    return refuse("messages",
+                  fmt::format("'messages' must hold 1 to {} messages.", limits::kMessagesMax));
   }
   std::size_t index = 0;
   for (const Element message : list) {
@@ -268,7 +288,8 @@ OrRefusal<> read_messages(const Object& object, InferRequest& infer) {
 
 OrRefusal<> require_model(const InferenceCall& call) {
   if (call.model.value().empty()) {
-    return refuse("model", "'model' is missing; GET /v1/models lists the names.", "missing_required_parameter");
+    return refuse("model", "'model' is missing; GET /v1/models lists the names.",
+                  "missing_required_parameter");
   }
   return {};
 }
@@ -277,7 +298,8 @@ OrRefusal<> require_model(const InferenceCall& call) {
 OrRefusal<> read_prompt(const Object& object, InferRequest& infer, std::string_view name) {
   auto element = find_field(object, name);
   if (!element) {
-    return refuse(std::string(name), fmt::format("'{}' is missing.", name), "missing_required_parameter");
+    return refuse(std::string(name), fmt::format("'{}' is missing.", name),
+                  "missing_required_parameter");
   }
   simdjson::dom::array list;
   if (element->get(list) == simdjson::SUCCESS && list.size() == 1) {
@@ -324,7 +346,8 @@ OrRefusal<InferenceCall> RequestReader::predict(std::string_view body) {
   TRY(const Object object, parse_object(parser_->parser, body));
   CHECK_OK(read_shared(object, call, 0));
   if (call.stream) {
-    return refuse("stream", "/api/predict does not stream; use /v1/chat/completions.", "unsupported_parameter");
+    return refuse("stream", "/api/predict does not stream; use /v1/chat/completions.",
+                  "unsupported_parameter");
   }
   if (find_field(object, "messages")) {
     CHECK_OK(read_messages(object, call.infer));
@@ -371,7 +394,8 @@ OrRefusal<std::int64_t> RequestReader::expires_at(std::string_view body) {
   TRY(const Object object, parse_object(parser_->parser, body));
   TRY(const auto at, read_integer(object, "expires_at", 0, 100'000'000'000));
   if (!at) {
-    return refuse("expires_at", "'expires_at' (Unix seconds) is missing.", "missing_required_parameter");
+    return refuse("expires_at", "'expires_at' (Unix seconds) is missing.",
+                  "missing_required_parameter");
   }
   return *at;
 }

@@ -18,7 +18,7 @@ enum class Shape : std::uint8_t { chat, completion, predict };  // which answer 
 // A parsed call for inference. `infer.call_id` and `infer.tenant_salt` are still empty.
 struct InferenceCall {
   Shape shape = Shape::chat;
-  ModelName model;             // empty: the default model (predict only)
+  ModelName model;  // empty: the default model (predict only)
   InferRequest infer;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage

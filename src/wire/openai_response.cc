@@ -12,7 +12,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 Json usage_json(const Usage& usage) {
   Json json;
@@ -63,16 +65,24 @@ Json predict_body(const AnswerHead& head, const std::vector<Choice>& choices, co
 }
 
 Json listing_json(const ModelListing& model) {
-  return {{"id", model.id}, {"object", "model"}, {"created", model.created_s}, {"owned_by", "deepmoat"}};
+  return {{"id", model.id},
+          {"object", "model"},
+          {"created", model.created_s},
+          {"owned_by", "deepmoat"}};
 }
 
 }  // namespace
 
-std::string json_string(std::string_view text) { return dump(Json(text)); }
+std::string json_string(std::string_view text) {
+  return dump(Json(text));
+}
 
-std::string_view finish_reason_name(FinishReason reason) { return reason == FINISH_LENGTH ? "length" : "stop"; }
+std::string_view finish_reason_name(FinishReason reason) {
+  return reason == FINISH_LENGTH ? "length" : "stop";
+}
 
-std::string answer_body(const AnswerHead& head, const std::vector<Choice>& choices, const Usage& usage) {
+std::string answer_body(const AnswerHead& head, const std::vector<Choice>& choices,
+                        const Usage& usage) {
   if (head.shape == Shape::predict) {
     return dump(predict_body(head, choices, usage));
   }
@@ -93,13 +103,15 @@ std::string answer_body(const AnswerHead& head, const std::vector<Choice>& choic
 
 ChunkWriter::ChunkWriter(const AnswerHead& head, bool include_usage)
     : chat_(head.shape == Shape::chat), include_usage_(include_usage) {
-  prefix_ = fmt::format(R"({{"id":{},"object":"{}","created":{},"model":{},"system_fingerprint":null,"choices":)",
-                        json_string(head.id), chat_ ? "chat.completion.chunk" : "text_completion", head.created_s,
-                        json_string(head.model));
+  prefix_ = fmt::format(
+      R"({{"id":{},"object":"{}","created":{},"model":{},"system_fingerprint":null,"choices":)",
+      json_string(head.id), chat_ ? "chat.completion.chunk" : "text_completion", head.created_s,
+      json_string(head.model));
 }
 
 std::string ChunkWriter::chunk(std::string_view choices) const {
-  return sse_event(fmt::format("{}{}{}}}", prefix_, choices, include_usage_ ? R"(,"usage":null)" : ""));
+  return sse_event(
+      fmt::format("{}{}{}}}", prefix_, choices, include_usage_ ? R"(,"usage":null)" : ""));
 }
 
 std::string ChunkWriter::role(std::uint32_t index) const {
@@ -107,23 +119,26 @@ std::string ChunkWriter::role(std::uint32_t index) const {
     return {};
   }
   return chunk(fmt::format(
-      R"([{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])", index));
+      R"([{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
+      index));
 }
 
 std::string ChunkWriter::delta(const Delta& delta) const {
   if (!chat_) {
-    return chunk(fmt::format(R"([{{"index":{},"text":{},"logprobs":null,"finish_reason":null}}])", delta.index(),
-                             json_string(delta.content())));
+    return chunk(fmt::format(R"([{{"index":{},"text":{},"logprobs":null,"finish_reason":null}}])",
+                             delta.index(), json_string(delta.content())));
   }
   std::string fields;
   if (!delta.reasoning().empty()) {
     fields = fmt::format(R"("reasoning_content":{})", json_string(delta.reasoning()));
   }
   if (!delta.content().empty()) {
-    fields += fmt::format(R"({}"content":{})", fields.empty() ? "" : ",", json_string(delta.content()));
+    fields +=
+        fmt::format(R"({}"content":{})", fields.empty() ? "" : ",", json_string(delta.content()));
   }
-  return chunk(fmt::format(R"([{{"index":{},"delta":{{{}}},"logprobs":null,"finish_reason":null}}])", delta.index(),
-                           fields));
+  return chunk(
+      fmt::format(R"([{{"index":{},"delta":{{{}}},"logprobs":null,"finish_reason":null}}])",
+                  delta.index(), fields));
 }
 
 std::string ChunkWriter::finished(std::uint32_t index, FinishReason reason) const {
@@ -146,6 +161,8 @@ std::string models_body(const std::vector<ModelListing>& models) {
   return dump({{"object", "list"}, {"data", list}});
 }
 
-std::string model_body(const ModelListing& model) { return dump(listing_json(model)); }
+std::string model_body(const ModelListing& model) {
+  return dump(listing_json(model));
+}
 
 }  // namespace deepmoat::wire

@@ -14,7 +14,7 @@ namespace deepmoat::wire {
 // What every object of one answer repeats.
 struct AnswerHead {
   Shape shape = Shape::chat;
-  std::string id;          // "chatcmpl-..." or "cmpl-..."
+  std::string id;  // "chatcmpl-..." or "cmpl-..."
   std::int64_t created_s = 0;
   std::string model;
 };

@@ -17,11 +17,16 @@ Refusal to_refusal(const Error& error) {
     return Refusal{.status = status, .type = type, .code = code, .message = error.message};
   };
   switch (error.code) {
-    case Code::invalid_argument: return refuse(400, "invalid_request_error", "invalid_value");
-    case Code::not_found: return refuse(404, "invalid_request_error", "not_found");
-    case Code::already_exists: return refuse(409, "invalid_request_error", "already_exists");
-    case Code::unauthenticated: return refuse(401, "authentication_error", "invalid_api_key");
-    case Code::permission_denied: return refuse(403, "permission_error", "permission_denied");
+    case Code::invalid_argument:
+      return refuse(400, "invalid_request_error", "invalid_value");
+    case Code::not_found:
+      return refuse(404, "invalid_request_error", "not_found");
+    case Code::already_exists:
+      return refuse(409, "invalid_request_error", "already_exists");
+    case Code::unauthenticated:
+      return refuse(401, "authentication_error", "invalid_api_key");
+    case Code::permission_denied:
+      return refuse(403, "permission_error", "permission_denied");
     case Code::resource_exhausted: {
       Refusal refusal = refuse(429, "rate_limit_error", "rate_limit_exceeded");
       refusal.retry_after_s = 1;
@@ -32,20 +37,26 @@ Refusal to_refusal(const Error& error) {
       refusal.retry_after_s = 1;
       return refusal;
     }
-    case Code::cancelled: return refuse(499, "server_error", "cancelled");
-    case Code::timeout: return refuse(504, "server_error", "timeout");
+    case Code::cancelled:
+      return refuse(499, "server_error", "cancelled");
+    case Code::timeout:
+      return refuse(504, "server_error", "timeout");
     case Code::corrupt:
     case Code::io:
-    case Code::internal: break;
+    case Code::internal:
+      break;
   }
-  return {.message = "The server failed to handle the request. Its log has the reason under this request id."};
+  return {
+      .message =
+          "The server failed to handle the request. Its log has the reason under this request id."};
 }
 
 std::string error_body(const Refusal& refusal) {
   nlohmann::ordered_json error;
   error["message"] = refusal.message;
   error["type"] = refusal.type;
-  error["param"] = refusal.param.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(refusal.param);
+  error["param"] = refusal.param.empty() ? nlohmann::ordered_json(nullptr)
+                                         : nlohmann::ordered_json(refusal.param);
   error["code"] = refusal.code;
   const nlohmann::ordered_json body = {{"error", error}};
   return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

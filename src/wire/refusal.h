@@ -15,9 +15,9 @@ struct Refusal {
   int status = 500;
   std::string type = "server_error";
   std::string code = "internal_error";
-  std::string message;                // for a person: names the field and the fix
-  std::string param;                  // the field at fault; empty: null
-  std::uint32_t retry_after_s = 0;    // 0: no Retry-After header
+  std::string message;              // for a person: names the field and the fix
+  std::string param;                // the field at fault; empty: null
+  std::uint32_t retry_after_s = 0;  // 0: no Retry-After header
 };
 
 template <class T = void>

@@ -27,7 +27,9 @@ namespace {
 constexpr MonoNanos kMillis = 1'000'000;
 constexpr std::int64_t kBackOffFirstMs = 50;
 constexpr std::int64_t kBackOffMaxMs = 10'000;
-constexpr std::int64_t kHealthyMs = 60'000;  // a worker that lived this long starts with no back-off
+constexpr std::int64_t kProgressLogMs = 1'000;
+constexpr std::int64_t kHealthyMs =
+    60'000;  // a worker that lived this long starts with no back-off
 
 wire::Refusal unavailable(const char* code, std::string message, std::uint32_t retry_after_s) {
   return {.status = 503,
@@ -41,12 +43,15 @@ wire::Refusal worker_crashed() {
   return {.status = 500,
           .type = "server_error",
           .code = "worker_crashed",
-          .message = "The model's worker ended while it answered. It is being started again; send the call again."};
+          .message =
+              "The model's worker ended while it answered. It is being started again; send the "
+              "call again."};
 }
 
 wire::Refusal from_worker(const wire::Refused& refused) {
   switch (refused.kind()) {
-    case wire::Refused::INVALID: return wire::invalid(refused.param(), refused.message());
+    case wire::Refused::INVALID:
+      return wire::invalid(refused.param(), refused.message());
     case wire::Refused::CONTEXT_EXCEEDED:
       return wire::invalid(refused.param(), refused.message(), "context_length_exceeded");
     case wire::Refused::QUEUE_FULL:
@@ -55,9 +60,11 @@ wire::Refusal from_worker(const wire::Refused& refused) {
               .code = "queue_full",
               .message = refused.message(),
               .retry_after_s = std::max(refused.retry_after_s(), 1U)};
-    case wire::Refused::DRAINING: return unavailable("draining", refused.message(), 1);
+    case wire::Refused::DRAINING:
+      return unavailable("draining", refused.message(), 1);
     case wire::Refused::INTERNAL:
-    default: break;
+    default:
+      break;
   }
   log::error("the worker refused a call for a reason of its own", {{"reason", refused.message()}});
   return {.message = "The model could not run this call."};
@@ -67,11 +74,16 @@ wire::Refusal from_worker(const wire::Refused& refused) {
 
 std::string_view health_name(Health health) {
   switch (health) {
-    case Health::loading: return "loading";
-    case Health::ready: return "ready";
-    case Health::restarting: return "restarting";
-    case Health::draining: return "draining";
-    case Health::failed: return "failed";
+    case Health::loading:
+      return "loading";
+    case Health::ready:
+      return "ready";
+    case Health::restarting:
+      return "restarting";
+    case Health::draining:
+      return "draining";
+    case Health::failed:
+      return "failed";
   }
   return "failed";
 }
@@ -79,7 +91,9 @@ std::string_view health_name(Health health) {
 class LocalBackend::Supervisor {
  public:
   Supervisor(LocalBackendOptions options, const Clock& clock)
-      : options_(std::move(options)), clock_(clock), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+      : options_(std::move(options)),
+        clock_(clock),
+        wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
     thread_ = std::thread([this] { run(); });
   }
 
@@ -143,7 +157,7 @@ class LocalBackend::Supervisor {
     MonoNanos give_up_at = 0;  // while it waits for a worker
     int runs = 0;              // how often it was sent to a worker
     bool in_worker = false;
-    bool begun = false;        // an event has gone out, so it cannot run again
+    bool begun = false;  // an event has gone out, so it cannot run again
   };
   using Calls = std::map<std::uint64_t, Call>;
 
@@ -287,7 +301,8 @@ class LocalBackend::Supervisor {
     for (auto it = calls_.begin(); it != calls_.end();) {
       const auto call = it++;
       if (!call->second.in_worker && now >= call->second.give_up_at) {
-        finish(call, unavailable("model_loading", "The model is still being loaded; try again shortly.", 5));
+        finish(call, unavailable("model_loading",
+                                 "The model is still being loaded; try again shortly.", 5));
       }
     }
   }
@@ -308,7 +323,8 @@ class LocalBackend::Supervisor {
   void wait_for_something() const {
     pollfd watched[2] = {{wake_.get(), POLLIN, 0}, {-1, 0, 0}};
     if (worker_) {
-      watched[1] = {worker_->socket(), static_cast<short>(outbox_.empty() ? POLLIN : POLLIN | POLLOUT), 0};
+      watched[1] = {worker_->socket(),
+                    static_cast<short>(outbox_.empty() ? POLLIN : POLLIN | POLLOUT), 0};
     }
     // Time passes for back-off, waiting calls and the hang check only.
     const int timeout_ms = worker_ && calls_.empty() ? 1'000 : 20;
@@ -359,8 +375,12 @@ class LocalBackend::Supervisor {
 
   void take_frame(wire::FromWorker& frame) {
     switch (frame.frame_case()) {
-      case wire::FromWorker::kProgress: take_progress(frame.progress()); return;
-      case wire::FromWorker::kReady: take_ready(frame.ready()); return;
+      case wire::FromWorker::kProgress:
+        take_progress(frame.progress());
+        return;
+      case wire::FromWorker::kReady:
+        take_ready(frame.ready());
+        return;
       case wire::FromWorker::kDelta: {
         const std::uint64_t id = frame.delta().call_id();
         pass_on(id, std::move(*frame.mutable_delta()));
@@ -393,7 +413,8 @@ class LocalBackend::Supervisor {
         fatal_ = frame.fatal();
         log::error("the model's worker gives up", {{"model", options_.name}, {"reason", fatal_}});
         return;
-      case wire::FromWorker::FRAME_NOT_SET: return;
+      case wire::FromWorker::FRAME_NOT_SET:
+        return;
     }
   }
 
@@ -406,13 +427,15 @@ class LocalBackend::Supervisor {
   }
 
   void take_progress(const wire::LoadProgress& progress) {
-    variant_ = progress.cpu_variant();
+    if (!progress.cpu_variant().empty()) {
+      variant_ = progress.cpu_variant();
+    }
     change_status([&](BackendStatus& s) { s.load_fraction = progress.fraction(); });
-    const int tenth = static_cast<int>(progress.fraction() * 10);
-    if (tenth != logged_tenth_) {
-      logged_tenth_ = tenth;
-      log::info("loading the model",
-                {{"model", options_.name}, {"percent", tenth * 10}, {"cpu_variant", progress.cpu_variant()}});
+    if (clock_.mono_ns() - progress_logged_at_ >= kProgressLogMs * kMillis) {
+      progress_logged_at_ = clock_.mono_ns();
+      log::info("loading the model", {{"model", options_.name},
+                                      {"percent", static_cast<int>(progress.fraction() * 100)},
+                                      {"cpu_variant", variant_}});
     }
   }
 
@@ -443,12 +466,14 @@ class LocalBackend::Supervisor {
     worker_.reset();
     worker_pid_ = 0;
     ready_ = false;
-    logged_tenth_ = -1;
     log::warn("the model's worker ended", {{"model", options_.name}, {"how", exit.text()}});
     if (exit.illegal_instruction() && !variant_.empty()) {
       log::warn("this CPU variant faults on this machine and is avoided from now on",
                 {{"model", options_.name}, {"cpu_variant", variant_}});
       options_.command.avoided_variants.push_back(variant_);
+      if (options_.on_variant_avoided) {
+        options_.on_variant_avoided(variant_);
+      }
       started_at_ = 0;  // trying the next variant is no reason to wait
     }
     schedule_restart(fatal_.empty() ? exit.text() : fatal_);
@@ -473,7 +498,8 @@ class LocalBackend::Supervisor {
   }
 
   void kill_when_hung() {
-    const bool busy = std::ranges::any_of(calls_, [](const auto& entry) { return entry.second.in_worker; });
+    const bool busy =
+        std::ranges::any_of(calls_, [](const auto& entry) { return entry.second.in_worker; });
     if (!busy) {
       last_frame_at_ = clock_.mono_ns();
       return;
@@ -517,7 +543,7 @@ class LocalBackend::Supervisor {
   std::string variant_;
   std::string fatal_;
   bool ready_ = false;
-  int logged_tenth_ = -1;
+  MonoNanos progress_logged_at_ = 0;
   std::int64_t back_off_ms_ = kBackOffFirstMs / 3;
   MonoNanos start_at_ = 0;
   MonoNanos started_at_ = 0;
@@ -532,9 +558,17 @@ LocalBackend::~LocalBackend() = default;
 CallId LocalBackend::submit(wire::InferRequest request, EventSink sink) {
   return supervisor_->submit(std::move(request), std::move(sink));
 }
-void LocalBackend::cancel(CallId call) { supervisor_->cancel(call); }
-BackendStatus LocalBackend::status() const { return supervisor_->status(); }
-void LocalBackend::shut_down() { supervisor_->shut_down(); }
-pid_t LocalBackend::worker_pid() const { return supervisor_->worker_pid(); }
+void LocalBackend::cancel(CallId call) {
+  supervisor_->cancel(call);
+}
+BackendStatus LocalBackend::status() const {
+  return supervisor_->status();
+}
+void LocalBackend::shut_down() {
+  supervisor_->shut_down();
+}
+pid_t LocalBackend::worker_pid() const {
+  return supervisor_->worker_pid();
+}
 
 }  // namespace deepmoat::backend

@@ -5,6 +5,7 @@
 // once, the others get Broken. A CPU variant that faults is avoided from then on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,7 +19,9 @@ struct LocalBackendOptions {
   std::string name;  // the model's name, for the log
   WorkerCommand command;
   std::int64_t load_wait_ms = 20'000;  // how long a call waits for a worker that is starting
-  std::int64_t hang_ms = 120'000;      // silence of a busy worker after which it is killed
+  // Told, on the supervisor's thread, of each CPU variant that faults here; to remember it.
+  std::function<void(const std::string& variant)> on_variant_avoided;
+  std::int64_t hang_ms = 120'000;  // silence of a busy worker after which it is killed
 };
 
 class LocalBackend final : public Backend {

@@ -16,7 +16,8 @@ namespace deepmoat::backend {
 namespace {
 
 constexpr int kChildSocket = 3;
-constexpr int kExitIllegalInstruction = 86;  // worker/exit_codes.h; the gateway links no worker code
+constexpr int kExitIllegalInstruction =
+    86;  // worker/exit_codes.h; the gateway links no worker code
 
 std::vector<std::string> arguments(const WorkerCommand& command) {
   std::vector<std::string> list = {command.program, "--fd", std::to_string(kChildSocket), "--model",
@@ -52,11 +53,13 @@ std::vector<char*> pointers(std::vector<std::string>& list) {
 
 }  // namespace
 
-bool WorkerExit::illegal_instruction() const { return signal == SIGILL || status == kExitIllegalInstruction; }
+bool WorkerExit::illegal_instruction() const {
+  return signal == SIGILL || status == kExitIllegalInstruction;
+}
 
 bool WorkerExit::crashed() const {
-  return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
-         signal == SIGSYS;
+  return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE ||
+         signal == SIGILL || signal == SIGSYS;
 }
 
 std::string WorkerExit::text() const {
@@ -79,7 +82,8 @@ Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
   // And none of the gateway's blocked or ignored signals.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   posix_spawnattr_setpgroup(&attributes, 0);
   sigset_t signals;
   sigemptyset(&signals);
@@ -96,8 +100,8 @@ Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
   }
   std::vector<std::string> list = arguments(command);
   // OpenMP threads that spin at a barrier cost up to 20x on a busy machine (docs/decisions).
-  std::vector<std::string> environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "OMP_WAIT_POLICY=passive",
-                                          "GOMP_SPINCOUNT=0"};
+  std::vector<std::string> environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8",
+                                          "OMP_WAIT_POLICY=passive", "GOMP_SPINCOUNT=0"};
   pid_t pid = -1;
   const int error = ::posix_spawn(&pid, command.program.c_str(), &actions, &attributes,
                                   pointers(list).data(), pointers(environment).data());
@@ -120,7 +124,9 @@ WorkerProcess& WorkerProcess::operator=(WorkerProcess&& other) noexcept {
   return *this;
 }
 
-WorkerProcess::~WorkerProcess() { finish(); }
+WorkerProcess::~WorkerProcess() {
+  finish();
+}
 
 WorkerExit WorkerProcess::finish() {
   WorkerExit exit;

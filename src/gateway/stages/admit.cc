@@ -29,7 +29,8 @@ wire::Refusal over_quota(const quota::QuotaRefusal& refusal) {
           .retry_after_s = std::max(refusal.retry_after_s, 1U)};
 }
 
-wire::OrRefusal<wire::InferenceCall> read_body(const ReceivedCall& call, wire::RequestReader& reader) {
+wire::OrRefusal<wire::InferenceCall> read_body(const ReceivedCall& call,
+                                               wire::RequestReader& reader) {
   if (call.route->handler == Handler::chat_completions) {
     return reader.chat_completion(call.body);
   }
@@ -41,10 +42,10 @@ wire::OrRefusal<wire::InferenceCall> read_body(const ReceivedCall& call, wire::R
 
 }  // namespace
 
-wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& services, wire::RequestReader& reader,
-                                    AuditTrail& trail) {
-  auto reservation =
-      services.ledger.reserve(call.principal.key_id, call.principal.tenant, services.clock.mono_ns());
+wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& services,
+                                    wire::RequestReader& reader, AuditTrail& trail) {
+  auto reservation = services.ledger.reserve(call.principal.key_id, call.principal.tenant,
+                                             services.clock.mono_ns());
   if (!reservation) {
     return std::unexpected(over_quota(reservation.error()));
   }

@@ -27,22 +27,26 @@ wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
           .message = std::string(identity::failure_message(failure.kind))};
 }
 
-wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services, AuditTrail& trail) {
+wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services,
+                                              AuditTrail& trail) {
   if (call.local_uid) {
     trail.record.authentication = "local_socket";
     return local_principal(*call.local_uid);
   }
-  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns); wait_s > 0) {
-    return std::unexpected(wire::Refusal{.status = 429,
-                                         .type = "rate_limit_error",
-                                         .code = "too_many_failed_authentications",
-                                         .message = "Too many failed authentications from this address.",
-                                         .retry_after_s = wait_s});
+  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns);
+      wait_s > 0) {
+    return std::unexpected(
+        wire::Refusal{.status = 429,
+                      .type = "rate_limit_error",
+                      .code = "too_many_failed_authentications",
+                      .message = "Too many failed authentications from this address.",
+                      .retry_after_s = wait_s});
   }
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
   }
-  auto principal = services.authenticator.authenticate(call.presented_key, services.clock.unix_ms());
+  auto principal =
+      services.authenticator.authenticate(call.presented_key, services.clock.unix_ms());
   if (!principal) {
     services.failures.record_failure(call.address, call.received_ns);
     trail.record.key_id = principal.error().key_id.value();
@@ -56,20 +60,21 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
 
 }  // namespace
 
-wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Services& services, AuditTrail& trail) {
+wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Services& services,
+                                                AuditTrail& trail) {
   TRY(identity::Principal principal, identify(call, services, trail));
   trail.record.tenant = principal.tenant.value();
   trail.record.operator_id = principal.client_id.value();
   trail.record.key_id = principal.key_id.value();
   trail.record.role = identity::role_name(principal.role);
   if (call.route->permission && !identity::allowed(principal.role, *call.route->permission)) {
-    return std::unexpected(
-        wire::Refusal{.status = 403,
-                      .type = "permission_error",
-                      .code = "permission_denied",
-                      .message = fmt::format("A key of role '{}' may not do this; it needs the permission '{}'.",
-                                             identity::role_name(principal.role),
-                                             identity::permission_name(*call.route->permission))});
+    return std::unexpected(wire::Refusal{
+        .status = 403,
+        .type = "permission_error",
+        .code = "permission_denied",
+        .message = fmt::format("A key of role '{}' may not do this; it needs the permission '{}'.",
+                               identity::role_name(principal.role),
+                               identity::permission_name(*call.route->permission))});
   }
   return AuthenticatedCall(std::move(call), std::move(principal));
 }

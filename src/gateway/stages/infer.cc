@@ -25,7 +25,8 @@ constexpr std::chrono::milliseconds kCancelWait{5'000};
 // One call while it runs.
 class RunningCall {
  public:
-  RunningCall(FinishedCall& finished, Responder& responder, const Services& services, AuditTrail& trail)
+  RunningCall(FinishedCall& finished, Responder& responder, const Services& services,
+              AuditTrail& trail)
       : finished_(finished),
         responder_(responder),
         services_(services),
@@ -46,7 +47,8 @@ class RunningCall {
     responder_.watch([mailbox] { mailbox->push(ClientGone{}); });
     while (!ended_) {
       const std::chrono::milliseconds patience =
-          finished_.cancelled ? kCancelWait : std::chrono::milliseconds(config_->server.keep_alive_s * 1000);
+          finished_.cancelled ? kCancelWait
+                              : std::chrono::milliseconds(config_->server.keep_alive_s * 1000);
       std::vector<CallEvent> events = co_await mailbox->take(patience);
       if (events.empty() && finished_.cancelled) {
         co_return;
@@ -60,10 +62,13 @@ class RunningCall {
   }
 
  private:
-  const wire::InferenceCall& inference() const { return finished_.routed.classified.admitted.inference; }
+  const wire::InferenceCall& inference() const {
+    return finished_.routed.classified.admitted.inference;
+  }
 
   bool key_withdrawn() const {
-    const identity::Principal& principal = finished_.routed.classified.admitted.authenticated.principal;
+    const identity::Principal& principal =
+        finished_.routed.classified.admitted.authenticated.principal;
     return !principal.key_id.value().empty() &&
            !services_.authenticator.still_valid(principal.key_id, services_.clock.unix_ms());
   }
@@ -162,7 +167,9 @@ void note_outcome(const FinishedCall& call, AuditTrail& trail) {
 
 }  // namespace
 
-Headers stream_headers() { return {{"content-type", "text/event-stream; charset=utf-8"}, {"cache-control", "no-cache"}}; }
+Headers stream_headers() {
+  return {{"content-type", "text/event-stream; charset=utf-8"}, {"cache-control", "no-cache"}};
+}
 
 asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
                                     AuditTrail& trail) {

@@ -9,8 +9,8 @@ namespace deepmoat::gateway {
 
 // Streams everything but the end: what closes the answer waits for the audit record. When the
 // client goes away, or its key is revoked, generation is stopped and what had run is returned.
-[[nodiscard]] asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
-                                                  AuditTrail& trail);
+[[nodiscard]] asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder,
+                                                  const Services& services, AuditTrail& trail);
 
 // Headers of a streamed answer.
 [[nodiscard]] Headers stream_headers();

@@ -11,9 +11,12 @@ namespace {
 
 std::string_view id_prefix(wire::Shape shape) {
   switch (shape) {
-    case wire::Shape::chat: return "chatcmpl-";
-    case wire::Shape::completion: return "cmpl-";
-    case wire::Shape::predict: return "pred-";
+    case wire::Shape::chat:
+      return "chatcmpl-";
+    case wire::Shape::completion:
+      return "cmpl-";
+    case wire::Shape::predict:
+      return "pred-";
   }
   return "";
 }
@@ -28,7 +31,8 @@ wire::AnswerHead make_head(const AdmittedCall& call, const Services& services) {
 
 }  // namespace
 
-wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services, AuditTrail& trail) {
+wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
+                                  AuditTrail& trail) {
   const ModelName& name = call.admitted.inference.model;
   auto chosen = services.models.routes().route(name, call.data_class);
   const Model* model = services.models.find(name);
@@ -37,9 +41,10 @@ wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
         .status = 404,
         .type = "invalid_request_error",
         .code = "model_not_found",
-        .message = fmt::format("The model '{}' does not exist, or this key may not use it; GET /v1/models lists the "
-                               "names.",
-                               name.value()),
+        .message = fmt::format(
+            "The model '{}' does not exist, or this key may not use it; GET /v1/models lists the "
+            "names.",
+            name.value()),
         .param = "model"});
   }
   trail.record.route = chosen->local ? "local" : chosen->backend;
