@@ -208,6 +208,7 @@ ConfigLoad parse_config(std::string_view text, const std::string& file,
   }
   read_environment(load, environment);
   check_together(load, file);
+  std::ranges::stable_sort(load.problems, {}, &ConfigProblem::line);
   return load;
 }
 

@@ -51,7 +51,8 @@ class Report {
   }
 
   int finish() const {
-    fmt::print("\n{} problems, {} warnings\n", bad_, warnings_);
+    fmt::print("\n{} problem{}, {} warning{}\n", bad_, bad_ == 1 ? "" : "s", warnings_,
+               warnings_ == 1 ? "" : "s");
     return bad_ == 0 ? kSuccess : kFailure;
   }
 

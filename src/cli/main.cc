@@ -6,28 +6,30 @@
 
 #include "cli/command.h"
 
+namespace cli = deepmoat::cli;
+
 int main(int argc, char** argv) {
-  using namespace deepmoat::cli;
   CLI::App app{
       "Deepmoat: a private AI server. Serves models behind keys that you issue, and proves who "
       "asked what."};
+  app.name("deepmoat");
   app.set_version_flag("--version", "deepmoat " DEEPMOAT_VERSION);
   app.require_subcommand(1);
   app.fallthrough(false);
-  int status = kSuccess;
-  add_serve(app, status);
-  add_key(app, status);
-  add_audit(app, status);
-  add_config(app, status);
-  add_doctor(app, status);
-  add_worker(app, status);
+  int status = cli::kSuccess;
+  cli::add_serve(app, status);
+  cli::add_key(app, status);
+  cli::add_audit(app, status);
+  cli::add_config(app, status);
+  cli::add_doctor(app, status);
+  cli::add_worker(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kSuccess : kUsage;
+    return app.exit(error) == 0 ? cli::kSuccess : cli::kUsage;
   } catch (const std::exception& error) {
     fmt::print(stderr, "deepmoat: {}\n", error.what());
-    return kFailure;
+    return cli::kFailure;
   }
   return status;
 }

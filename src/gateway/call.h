@@ -97,7 +97,8 @@ struct FinishedCall {
   std::vector<wire::Choice> choices;
   wire::Usage usage;
   std::optional<wire::Refusal> failure;  // it did not run, or broke
-  bool cancelled = false;                // the client went away, or its key was revoked
+  bool cancelled = false;                // generation was stopped: the client went away, or, with
+                                         // `failure` set, its key was withdrawn
   bool streaming = false;                // headers of a stream have gone out
 };
 

@@ -262,16 +262,20 @@ class Connection final : public Responder,
       error = body_error;
     }
     disarm_deadline();
-    const bool served =
-        error ? co_await refuse_unreadable(error) : co_await serve_request(parser.release());
+    if (error) {
+      co_await refuse_unreadable(error);
+      co_return false;
+    }
+    const bool served = co_await serve_request(parser.release());
     in_call_ = false;
     on_gone_ = nullptr;
-    co_return served&& keep_alive_ && !gone_ && !shard_.services.draining;
+    const bool another = served && keep_alive_ && !gone_ && !shard_.services.draining;
+    co_return another;
   }
 
   // What could not be read as HTTP gets its answer, then the connection closes: where the next
   // request would begin is not known any more.
-  asio::awaitable<bool> refuse_unreadable(boost::system::error_code error) {
+  asio::awaitable<void> refuse_unreadable(boost::system::error_code error) {
     keep_alive_ = false;
     version_ = 11;
     wire::Refusal refusal;
@@ -292,13 +296,12 @@ class Connection final : public Responder,
       refusal = wire::invalid("", "The request is not valid HTTP/1.1: " + error.message(),
                               "invalid_http");
     } else {
-      co_return false;  // the client left, or took too long
+      co_return;  // the client left, or took too long
     }
     const auto id = choose_request_id("");
     request_id_ = id ? id->value() : "";
     Response response = to_response(refusal);
     co_await send(std::move(response));
-    co_return false;
   }
 
   asio::awaitable<bool> serve_request(Parser::value_type request) {

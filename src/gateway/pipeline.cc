@@ -46,7 +46,7 @@ audit::Outcome outcome_of(const FinishedCall& call) {
 }
 
 int status_of(const FinishedCall& call) {
-  if (call.cancelled) {
+  if (call.cancelled && !call.failure) {
     return 499;  // nginx's "client closed request": logs only, nobody receives it
   }
   return call.failure && !call.streaming ? call.failure->status : 200;
@@ -68,14 +68,18 @@ std::string stream_end(const FinishedCall& call) {
   return bytes;
 }
 
+Response whole_answer(const FinishedCall& call) {
+  if (call.failure) {
+    return to_response(*call.failure);
+  }
+  return Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage)};
+}
+
 // The last bytes of the answer.
 asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
   const bool wants_stream = call.routed.classified.admitted.inference.stream;
   if (!call.streaming && (call.failure || !wants_stream)) {
-    Response response =
-        call.failure
-            ? to_response(*call.failure)
-            : Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage)};
+    Response response = whole_answer(call);
     co_await responder.send(std::move(response));
     co_return;
   }
@@ -112,8 +116,8 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
   if (!recorded) {
     finished.failure = audit_unavailable();
   }
-  if (finished.cancelled) {
-    co_await responder.end_stream(false);
+  if (finished.cancelled && !finished.failure) {
+    co_await responder.end_stream(false);  // nobody is there to read more
     co_return;
   }
   co_await respond(finished, responder);

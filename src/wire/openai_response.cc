@@ -118,9 +118,9 @@ std::string ChunkWriter::role(std::uint32_t index) const {
   if (!chat_) {
     return {};
   }
-  return chunk(fmt::format(
-      R"([{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
-      index));
+  return chunk(fmt::format(R"([{{"index":{},"delta":{{"role":"assistant","content":""}},)"
+                           R"("logprobs":null,"finish_reason":null}}])",
+                           index));
 }
 
 std::string ChunkWriter::delta(const Delta& delta) const {

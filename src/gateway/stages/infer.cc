@@ -25,12 +25,10 @@ constexpr std::chrono::milliseconds kCancelWait{5'000};
 // One call while it runs.
 class RunningCall {
  public:
-  RunningCall(FinishedCall& finished, Responder& responder, const Services& services,
-              AuditTrail& trail)
+  RunningCall(FinishedCall& finished, Responder& responder, const Services& services)
       : finished_(finished),
         responder_(responder),
         services_(services),
-        trail_(trail),
         config_(services.config.get()),
         writer_(finished.routed.head, inference().include_usage) {
     finished_.choices.resize(std::max(inference().infer.n(), 1U));
@@ -45,23 +43,31 @@ class RunningCall {
       mailbox->push(std::move(event));
     });
     responder_.watch([mailbox] { mailbox->push(ClientGone{}); });
+    co_await pass_on_until_end(*mailbox, backend, id);
+    if (withdrawn_) {
+      finished_.failure = std::move(withdrawn_);
+    }
+  }
+
+ private:
+  asio::awaitable<void> pass_on_until_end(CallMailbox& mailbox, backend::Backend& backend,
+                                          CallId id) {
     while (!ended_) {
       const std::chrono::milliseconds patience =
           finished_.cancelled ? kCancelWait
                               : std::chrono::milliseconds(config_->server.keep_alive_s * 1000);
-      std::vector<CallEvent> events = co_await mailbox->take(patience);
+      std::vector<CallEvent> events = co_await mailbox.take(patience);
       if (events.empty() && finished_.cancelled) {
         co_return;
       }
       const bool alive = co_await pass_on(std::move(events));
-      if (!ended_ && !finished_.cancelled && (!alive || client_gone_ || key_withdrawn())) {
+      if (!ended_ && !finished_.cancelled && !may_go_on(alive)) {
         finished_.cancelled = true;
         backend.cancel(id);
       }
     }
   }
 
- private:
   const wire::InferenceCall& inference() const {
     return finished_.routed.classified.admitted.inference;
   }
@@ -71,6 +77,21 @@ class RunningCall {
         finished_.routed.classified.admitted.authenticated.principal;
     return !principal.key_id.value().empty() &&
            !services_.authenticator.still_valid(principal.key_id, services_.clock.unix_ms());
+  }
+
+  // Looked at after every piece: a revocation cuts running streams too.
+  bool may_go_on(bool client_reads) {
+    if (!client_reads || client_gone_) {
+      return false;
+    }
+    if (!key_withdrawn()) {
+      return true;
+    }
+    withdrawn_ = wire::Refusal{.status = 401,
+                               .type = "authentication_error",
+                               .code = "key_withdrawn",
+                               .message = "The key was revoked or ended while the call ran."};
+    return false;
   }
 
   // Takes the events in, and writes what they say to a streaming client in one piece. No event:
@@ -140,12 +161,12 @@ class RunningCall {
   FinishedCall& finished_;
   Responder& responder_;
   const Services& services_;
-  AuditTrail& trail_;
   std::shared_ptr<const Config> config_;
   wire::ChunkWriter writer_;
   std::set<std::uint32_t> opened_;  // choices whose role has been sent
   bool ended_ = false;
   bool client_gone_ = false;
+  std::optional<wire::Refusal> withdrawn_;
 };
 
 void note_outcome(const FinishedCall& call, AuditTrail& trail) {
@@ -174,7 +195,7 @@ Headers stream_headers() {
 asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
                                     AuditTrail& trail) {
   FinishedCall finished{.routed = std::move(call)};
-  RunningCall running(finished, responder, services, trail);
+  RunningCall running(finished, responder, services);
   co_await running.run();
   note_outcome(finished, trail);
   co_return finished;
