@@ -67,9 +67,9 @@ BANS = (
         "answer that shows a new key open it",
         where=r"^src/", but_in=r"^src/(crypto|identity|cli)/|^src/base/secret"
         r"|^src/gateway/admin\.cc$|" + TESTS),
-    Ban("environment", r"\bgetenv\(|\benviron\b", "read the environment in cli/ or base/config and "
-        "pass what it says as configuration", where=r"^src/", but_in=r"^src/cli/|^src/base/config|"
-        + TESTS),
+    Ban("environment", r"\bgetenv\(|\benviron\b", "read the environment where a program begins and "
+        "pass what it says as configuration", where=r"^src/",
+        but_in=r"^src/cli/|^src/base/config|^src/worker/startup\.cc$|" + TESTS),
     Ban("format", r"\bstd::v?format(?:_to)?\b|<format>|\bstd::print(?:ln)?\b|<print>",
         "use fmt::format: g++ 12 has no <format>"),
     Ban("new", r"(?<!unique_ptr)\bnew\s+[A-Za-z_:][\w:]*|\bdelete\s+[A-Za-z_*]|\bdelete\[\]",
@@ -79,8 +79,8 @@ BANS = (
     Ban("throw", r"\bthrow\b", "return fail(Code::..., \"...\"): errors are values",
         where=r"^src/", but_in=TESTS),
     Ban("output", r"\bstd::(?:cout|cerr|clog)\b|(?<!\w)(?:std::)?f?printf\s*\(|\bfmt::print\b",
-        "write through base/log.h; only commands of cli/ print", where=r"^src/",
-        but_in=r"^src/cli/|^src/base/log|" + TESTS),
+        "write through base/log.h; only the programs' own commands print", where=r"^src/",
+        but_in=r"^src/cli/|^src/base/log|^src/worker/(?:main|probe|startup)\.cc$|" + TESTS),
     Ban("detach", r"[.>]detach\(\)", "keep the std::jthread as a member, so that it is joined"),
     Ban("coroutine", r"\bco_(?:await|return|yield)\b",
         "coroutines live in gateway/ (and above it); elsewhere use a callback or a thread",
