@@ -133,6 +133,10 @@ class RulesTest(Sandbox):
         self.write("ARCHITECTURE.md", TABLE + "| `quota/` | x | `base` |\n")
         self.assertEqual(self.rules("ARCHITECTURE.md"), {"modules"})
 
+    def test_a_named_file_that_is_not_there_is_found(self):
+        self.write("ARCHITECTURE.md", TABLE + "\nSee `base/gone.cc`.\n")
+        self.assertEqual(self.rules("ARCHITECTURE.md"), {"modules"})
+
 
 class FormatTest(Sandbox):
     def test_other_layout_is_found_and_rewritten(self):

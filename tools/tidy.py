@@ -146,7 +146,12 @@ def check_modules(tree: Tree):
     if "ARCHITECTURE.md" not in tree.files:
         yield Violation("ARCHITECTURE.md", 1, "modules", "missing: it holds the table of modules")
         return
-    table = module_table(tree.read("ARCHITECTURE.md"))
+    architecture = tree.read("ARCHITECTURE.md")
+    for match in re.finditer(r"`((?:\w+/)+\w+\.(?:cc|h))`", architecture):
+        if not {match.group(1), f"src/{match.group(1)}"} & set(tree.files):
+            yield Violation("ARCHITECTURE.md", cpp_text.line_of(architecture, match.start()),
+                            "modules", f"names {match.group(1)}, which is not there")
+    table = module_table(architecture)
     source = tree.root / "src"
     on_disk = {folder.name for folder in source.iterdir()
                if folder.is_dir() and any(folder.rglob("*.*"))}
