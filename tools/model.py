@@ -29,17 +29,21 @@ BRING = (f"bring a GGUF model file along and set DEEPMOAT_MODEL to it; the demo 
 
 def find_model(named: str | None = None) -> Path:
     """The file that the user named, or the demo model in the cache."""
+    return named_model(named) or demo_model()
+
+
+def named_model(named: str | None = None) -> Path | None:
+    """The file that the user named, if any; a Problem when it cannot be a model."""
     named = named or os.environ.get("DEEPMOAT_MODEL") or None
-    if named is not None:
-        path = Path(named).expanduser().resolve()
-        if not path.is_file():
-            raise Problem(f"There is no model file {path} (named by --model-path or "
-                          f"DEEPMOAT_MODEL)")
-        with open(path, "rb") as handle:
-            if handle.read(4) != b"GGUF":
-                raise Problem(f"{path} is not a GGUF file (it does not begin with 'GGUF')")
-        return path
-    return demo_model()
+    if named is None:
+        return None
+    path = Path(named).expanduser().resolve()
+    if not path.is_file():
+        raise Problem(f"There is no model file {path} (named by --model-path or DEEPMOAT_MODEL)")
+    with open(path, "rb") as handle:
+        if handle.read(4) != b"GGUF":
+            raise Problem(f"{path} is not a GGUF file (it does not begin with 'GGUF')")
+    return path
 
 
 def demo_model() -> Path:
