@@ -14,7 +14,8 @@ namespace {
 
 std::string bytes_of(const llama_vocab* vocab, Token token, bool special) {
   std::array<char, 256> buffer;
-  const std::int32_t count = llama_token_to_piece(vocab, token, buffer.data(), buffer.size(), 0, special);
+  const std::int32_t count =
+      llama_token_to_piece(vocab, token, buffer.data(), buffer.size(), 0, special);
   if (count >= 0) {
     return {buffer.data(), static_cast<std::size_t>(count)};
   }
@@ -63,12 +64,12 @@ struct Answer::Parts {
 Answer::Answer(const Model& model, std::shared_ptr<const AnswerFormat> format,
                const AnswerOptions& options)
     : parts_(std::make_unique<Parts>(Parts{.vocab = model.handles().vocab,
-                       .format = format,
-                       .options = options,
-                       .characters = {},
-                       .stop = StopMatcher(all_stops(options, format.get())),
-                       .raw = {},
-                       .parsed = {}})) {}
+                                           .format = format,
+                                           .options = options,
+                                           .characters = {},
+                                           .stop = StopMatcher(all_stops(options, format.get())),
+                                           .raw = {},
+                                           .parsed = {}})) {}
 
 Answer::Answer(Answer&& other) noexcept = default;
 Answer& Answer::operator=(Answer&& other) noexcept = default;
@@ -109,7 +110,11 @@ AnswerStep Answer::push(Token token) {
   return step;
 }
 
-std::uint32_t Answer::tokens() const { return parts_->tokens; }
-std::uint32_t Answer::reasoning_tokens() const { return parts_->reasoning_tokens; }
+std::uint32_t Answer::tokens() const {
+  return parts_->tokens;
+}
+std::uint32_t Answer::reasoning_tokens() const {
+  return parts_->reasoning_tokens;
+}
 
 }  // namespace deepmoat::engine

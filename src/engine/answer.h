@@ -32,7 +32,8 @@ struct AnswerStep {
 
 class Answer {
  public:
-  Answer(const Model& model, std::shared_ptr<const AnswerFormat> format, const AnswerOptions& options);
+  Answer(const Model& model, std::shared_ptr<const AnswerFormat> format,
+         const AnswerOptions& options);
   Answer(Answer&& other) noexcept;
   Answer& operator=(Answer&& other) noexcept;
   ~Answer();

@@ -31,7 +31,9 @@ int score_of(const std::filesystem::path& file) {
 
 }  // namespace
 
-std::filesystem::path default_engine_dir() { return DEEPMOAT_LLAMA_LIB_DIR; }
+std::filesystem::path default_engine_dir() {
+  return DEEPMOAT_LLAMA_LIB_DIR;
+}
 
 Result<std::vector<CpuVariant>> rank_cpu_variants(const std::filesystem::path& dir) {
   std::error_code error;

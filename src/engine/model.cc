@@ -52,8 +52,9 @@ std::uint64_t cell_bytes(const llama_model* model) {
 std::uint32_t choose_cells(const llama_model* model, const ModelOptions& options) {
   std::uint64_t cells = options.cells;
   if (cells == 0) {
-    cells = std::clamp<std::uint64_t>(options.memory_bytes / std::max<std::uint64_t>(cell_bytes(model), 1),
-                                      kCellsAutoMin, kCellsAutoMax);
+    cells = std::clamp<std::uint64_t>(
+        options.memory_bytes / std::max<std::uint64_t>(cell_bytes(model), 1), kCellsAutoMin,
+        kCellsAutoMax);
   }
   return static_cast<std::uint32_t>((cells + kCellsStep - 1) / kCellsStep * kCellsStep);
 }
@@ -73,7 +74,8 @@ bool can_share(const llama_model* model) {
 llama_context_params context_params(const llama_model* model, const ModelOptions& options) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = choose_cells(model, options);
-  params.n_batch = options.batch_tokens;
+  params.n_batch = std::max(options.batch_tokens, options.sequences);
+  params.n_outputs_max = options.sequences;  // one row of logits a sequence at most
   params.n_ubatch = options.batch_tokens;
   params.n_seq_max = options.sequences;
   params.n_threads = static_cast<std::int32_t>(options.threads);
@@ -124,9 +126,8 @@ Model::Model(std::unique_ptr<ModelHandles> handles) : handles_(std::move(handles
   llama_model_desc(model, text.data(), text.size());
   facts_.description = text.data();
   facts_.cells = llama_n_ctx(handles_->context.get());
-  facts_.context_tokens =
-      std::min(static_cast<std::uint32_t>(llama_model_n_ctx_train(model)),
-               llama_n_ctx_seq(handles_->context.get()));
+  facts_.context_tokens = std::min(static_cast<std::uint32_t>(llama_model_n_ctx_train(model)),
+                                   llama_n_ctx_seq(handles_->context.get()));
   facts_.parameters = llama_model_n_params(model);
   facts_.model_bytes = llama_model_size(model);
   facts_.vocabulary = static_cast<std::uint32_t>(llama_vocab_n_tokens(handles_->vocab));
@@ -155,8 +156,8 @@ Result<std::unique_ptr<Model>> Model::load(const ModelOptions& options) {
                   options.file.string() + " is not a model that this engine can load");
     }
     handles->vocab = llama_model_get_vocab(handles->model.get());
-    handles->context.reset(llama_init_from_model(
-        handles->model.get(), context_params(handles->model.get(), options)));
+    handles->context.reset(
+        llama_init_from_model(handles->model.get(), context_params(handles->model.get(), options)));
     if (!handles->context) {
       return fail(Code::resource_exhausted,
                   "no memory for the model's context; use a smaller --cells");
@@ -175,11 +176,14 @@ Result<std::unique_ptr<Model>> Model::load(const ModelOptions& options) {
 Result<> Model::self_test() {
   const std::size_t rows =
       std::min<std::size_t>(kSelfTestRows, static_cast<std::size_t>(handles_->batch_tokens));
-  const std::vector<Token> tokens(rows, std::min<Token>(100, static_cast<Token>(facts_.vocabulary) - 1));
+  const std::vector<Token> tokens(rows,
+                                  std::min<Token>(100, static_cast<Token>(facts_.vocabulary) - 1));
   const Rows many{.sequence = 0, .position = 0, .tokens = tokens, .logits = true};
   CHECK_OK(decode({&many, 1}));
-  const Rows one{.sequence = 0, .position = static_cast<std::uint32_t>(rows),
-                 .tokens = std::span(tokens).first(1), .logits = true};
+  const Rows one{.sequence = 0,
+                 .position = static_cast<std::uint32_t>(rows),
+                 .tokens = std::span(tokens).first(1),
+                 .logits = true};
   CHECK_OK(decode({&one, 1}));
   const std::span<const float> values = logits(0);
   const bool finite = std::ranges::all_of(values, [](float v) { return v - v == 0.0F; });
@@ -246,8 +250,7 @@ Result<> Model::decode(std::span<const Rows> groups) {
 }
 
 std::span<const float> Model::logits(std::size_t index) const {
-  const float* values =
-      llama_get_logits_ith(handles_->context.get(), handles_->logit_rows[index]);
+  const float* values = llama_get_logits_ith(handles_->context.get(), handles_->logit_rows[index]);
   return {values, facts_.vocabulary};
 }
 

@@ -20,12 +20,12 @@ using SequenceId = std::int32_t;
 struct ModelOptions {
   std::filesystem::path file;
   std::uint32_t threads = 1;
-  std::uint32_t cells = 0;             // 0: as many as fit into memory_bytes, 32768 at most
-  std::uint64_t memory_bytes = 0;      // what the KV memory may take when `cells` is 0
-  std::uint32_t sequences = 128;       // 256 at most
-  std::uint32_t batch_tokens = 512;    // rows of one decode() at most
-  bool unified = true;                 // one KV memory for all; else an equal part a sequence
-  std::function<void(float)> progress; // 0 to 1, on the loading thread
+  std::uint32_t cells = 0;              // 0: as many as fit into memory_bytes, 32768 at most
+  std::uint64_t memory_bytes = 0;       // what the KV memory may take when `cells` is 0
+  std::uint32_t sequences = 128;        // 256 at most
+  std::uint32_t batch_tokens = 512;     // rows of one decode() at most
+  bool unified = true;                  // one KV memory for all; else an equal part a sequence
+  std::function<void(float)> progress;  // 0 to 1, on the loading thread
 };
 
 struct ModelFacts {

@@ -24,7 +24,8 @@ namespace {
 
 constexpr std::array kRoles = {"system", "developer", "user", "assistant", "tool"};
 
-std::vector<Token> tokenise(const llama_vocab* vocab, std::string_view text, bool first, bool special) {
+std::vector<Token> tokenise(const llama_vocab* vocab, std::string_view text, bool first,
+                            bool special) {
   if (text.empty() && !first) {
     return {};
   }
@@ -152,7 +153,8 @@ Result<std::vector<Token>> tokenise_marked(const llama_vocab* vocab, std::string
   return tokens;
 }
 
-std::shared_ptr<const AnswerFormat> format_of(const llama_vocab* vocab, const common_chat_params& params) {
+std::shared_ptr<const AnswerFormat> format_of(const llama_vocab* vocab,
+                                              const common_chat_params& params) {
   auto format = std::make_shared<AnswerFormat>();
   format->stops = params.additional_stops;
   format->reasoning = params.supports_thinking && !params.parser.empty();
@@ -175,8 +177,9 @@ Result<std::vector<common_chat_msg>> to_library(const std::vector<Message>& mess
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const Message& message = messages[i];
     if (std::ranges::find(kRoles, message.role) == kRoles.end()) {
-      return fail(Code::invalid_argument, "messages[" + std::to_string(i) +
-                                              "].role: use system, developer, user, assistant or tool");
+      return fail(Code::invalid_argument,
+                  "messages[" + std::to_string(i) +
+                      "].role: use system, developer, user, assistant or tool");
     }
     common_chat_msg& one = made.emplace_back();
     one.role = message.role == "developer" ? "system" : message.role;
@@ -200,7 +203,8 @@ Result<Prompt> make_chat_prompt(const Model& model, const std::vector<Message>& 
   inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
   const Marker marker(handles.control_texts);
   bool typed = false;
-  for_each_text(inputs.messages, [&](const std::string& t) { typed = typed || marker.found_in(t); });
+  for_each_text(inputs.messages,
+                [&](const std::string& t) { typed = typed || marker.found_in(t); });
   std::string mark;
   if (typed) {
     const std::optional<std::string> found = free_mark(inputs.messages);
@@ -236,9 +240,8 @@ Result<Prompt> make_text_prompt(const Model& model, std::string_view text) {
 }
 
 std::size_t count_control_tokens(const Model& model, const std::vector<Token>& tokens) {
-  return static_cast<std::size_t>(std::ranges::count_if(tokens, [&](Token token) {
-    return llama_vocab_is_control(model.handles().vocab, token);
-  }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      tokens, [&](Token token) { return llama_vocab_is_control(model.handles().vocab, token); }));
 }
 
 }  // namespace deepmoat::engine

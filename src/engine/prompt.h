@@ -31,11 +31,13 @@ struct Prompt {
 
 // Renders the model's chat template. Code::invalid_argument when the template refuses the
 // messages or the model has none.
-[[nodiscard]] Result<Prompt> make_chat_prompt(const Model& model, const std::vector<Message>& messages);
+[[nodiscard]] Result<Prompt> make_chat_prompt(const Model& model,
+                                              const std::vector<Message>& messages);
 
 [[nodiscard]] Result<Prompt> make_text_prompt(const Model& model, std::string_view text);
 
 // For tests: the number of control tokens among `tokens`.
-[[nodiscard]] std::size_t count_control_tokens(const Model& model, const std::vector<Token>& tokens);
+[[nodiscard]] std::size_t count_control_tokens(const Model& model,
+                                               const std::vector<Token>& tokens);
 
 }  // namespace deepmoat::engine

@@ -48,13 +48,14 @@ Sampler::Sampler(const Model& model, const SamplingOptions& options) {
         biases.push_back({token, bias});
       }
     }
-    llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(
-                                       vocabulary, static_cast<std::int32_t>(biases.size()), biases.data()));
+    llama_sampler_chain_add(
+        chain, llama_sampler_init_logit_bias(vocabulary, static_cast<std::int32_t>(biases.size()),
+                                             biases.data()));
   }
   if (penalties) {
-    llama_sampler_chain_add(chain, llama_sampler_init_penalties(vocabulary, kPenaltyTokens, 1.0F,
-                                                                options.frequency_penalty,
-                                                                options.presence_penalty));
+    llama_sampler_chain_add(
+        chain, llama_sampler_init_penalties(vocabulary, kPenaltyTokens, 1.0F,
+                                            options.frequency_penalty, options.presence_penalty));
   }
   if (options.temperature <= 0.0F) {
     llama_sampler_chain_add(chain, llama_sampler_init_greedy());

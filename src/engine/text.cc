@@ -14,13 +14,14 @@ struct Character {
   bool valid = true;
 };
 
-// The character at the start of `text` (RFC 3629: no overlong forms, no surrogates, below 0x110000).
+// The character at the start of `text` (RFC 3629: no overlong forms, no surrogates, below
+// 0x110000).
 Character first_character(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
   if (lead < 0x80) {
     return {1, true};
   }
-  const std::size_t length = lead >= 0xC2 && lead <= 0xDF ? 2
+  const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
                              : lead >= 0xE0 && lead <= 0xEF ? 3
                              : lead >= 0xF0 && lead <= 0xF4 ? 4
                                                             : 0;
@@ -99,6 +100,8 @@ StopMatcher::Out StopMatcher::feed(std::string_view text) {
   return {std::move(out), false};
 }
 
-std::string StopMatcher::finish() { return std::move(held_); }
+std::string StopMatcher::finish() {
+  return std::move(held_);
+}
 
 }  // namespace deepmoat::engine

@@ -1,4 +1,5 @@
-// An exact mirror of the engine's KV cells: who refers to each, so that a shared one is counted once.
+// An exact mirror of the engine's KV cells: who refers to each, so that a shared one is counted
+// once.
 #pragma once
 
 #include <cstdint>

@@ -13,7 +13,8 @@ constexpr std::uint32_t kPromptRowsMin = 32;  // of a step, whatever the answers
 std::uint32_t common_prefix(const std::vector<Token>& a, std::size_t a_tokens,
                             const std::vector<Token>& b, std::size_t b_tokens) {
   const std::size_t limit = std::min(a_tokens, b_tokens);
-  const auto end = std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(limit), b.begin());
+  const auto end =
+      std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(limit), b.begin());
   return static_cast<std::uint32_t>(end.first - a.begin());
 }
 
@@ -123,7 +124,8 @@ class Stepper {
   }
 
   // Gives `to` the first `tokens` of a sequence in memory.
-  void copy_prefix(SequenceId from, const std::vector<Cell>& cells, std::uint32_t tokens, Branch& to) {
+  void copy_prefix(SequenceId from, const std::vector<Cell>& cells, std::uint32_t tokens,
+                   Branch& to) {
     plan_.memory.push_back(
         {.kind = MemoryOp::Kind::copy, .from = from, .to = to.sequence, .tokens = tokens});
     for (std::uint32_t i = 0; i < tokens; ++i) {
@@ -192,9 +194,8 @@ class Stepper {
 
   template <class List>
   static auto find(List& list, std::uint64_t call, std::uint32_t choice) {
-    return std::find_if(list.begin(), list.end(), [&](const Branch& b) {
-      return b.call == call && b.choice == choice;
-    });
+    return std::find_if(list.begin(), list.end(),
+                        [&](const Branch& b) { return b.call == call && b.choice == choice; });
   }
 
   void cancel(std::uint64_t call) {
@@ -220,8 +221,12 @@ class Stepper {
     if (base == s_.running.end() || base->choices <= sampled.choice) {
       return;
     }
-    Branch made{.call = base->call, .choice = sampled.choice, .order = base->order,
-                .salt = base->salt, .tokens = base->tokens, .prompt_tokens = base->prompt_tokens,
+    Branch made{.call = base->call,
+                .choice = sampled.choice,
+                .order = base->order,
+                .salt = base->salt,
+                .tokens = base->tokens,
+                .prompt_tokens = base->prompt_tokens,
                 .max_tokens = base->max_tokens};
     made.reserved = std::min(base->reserved, answer_reserve(*base));
     base->reserved -= made.reserved;
@@ -253,8 +258,8 @@ class Stepper {
 
   void arrive(const NewCall& call) {
     const auto prompt = static_cast<std::uint32_t>(call.prompt.size());
-    Refusal refusal{.call = call.call, .prompt_tokens = prompt,
-                    .context_tokens = s_.config.context_tokens};
+    Refusal refusal{
+        .call = call.call, .prompt_tokens = prompt, .context_tokens = s_.config.context_tokens};
     std::optional<Refusal::Kind> why;
     if (prompt == 0 || call.choices == 0 || call.choices > s_.config.running_max ||
         s_.calls.contains(call.call)) {
@@ -274,8 +279,11 @@ class Stepper {
     }
     const std::uint32_t room = s_.config.context_tokens - prompt;
     s_.calls[call.call] = {.choices_left = call.choices, .admitted = false};
-    s_.waiting.push_back({.call = call.call, .order = s_.arrivals++, .salt = call.salt,
-                          .tokens = call.prompt, .prompt_tokens = prompt,
+    s_.waiting.push_back({.call = call.call,
+                          .order = s_.arrivals++,
+                          .salt = call.salt,
+                          .tokens = call.prompt,
+                          .prompt_tokens = prompt,
                           .max_tokens = call.max_tokens == 0 ? room : call.max_tokens,
                           .choices = call.choices});
   }
@@ -287,10 +295,13 @@ class Stepper {
     take_cells(branch, count);
     const bool whole = branch.cells.size() == branch.tokens.size();
     const auto first = branch.tokens.begin() + from;
-    plan_.batch.push_back({.call = branch.call, .choice = branch.choice,
-                           .sequence = branch.sequence, .position = from,
+    plan_.batch.push_back({.call = branch.call,
+                           .choice = branch.choice,
+                           .sequence = branch.sequence,
+                           .position = from,
                            .tokens = std::vector<Token>(first, first + count),
-                           .samples = whole ? branch.choices : 0, .decode = decode});
+                           .samples = whole ? branch.choices : 0,
+                           .decode = decode});
     budget_ -= count;
   }
 
@@ -513,7 +524,8 @@ class Stepper {
 }  // namespace
 
 State::State(const Config& c)
-    : config(c), pool(c.share_cells ? c.cells : std::max(c.sequences, c.running_max) * c.context_tokens) {
+    : config(c),
+      pool(c.share_cells ? c.cells : std::max(c.sequences, c.running_max) * c.context_tokens) {
   config.sequences = std::max(config.sequences, config.running_max);
   config.step_tokens = std::max(config.step_tokens, config.running_max + kPromptRowsMin);
   config.context_tokens = std::min(config.context_tokens, pool.total());
@@ -522,6 +534,8 @@ State::State(const Config& c)
   }
 }
 
-Plan step(State& state, const Inputs& inputs) { return Stepper(state, inputs).run(); }
+Plan step(State& state, const Inputs& inputs) {
+  return Stepper(state, inputs).run();
+}
 
 }  // namespace deepmoat::scheduler

@@ -15,7 +15,8 @@ std::vector<Token> tokens_from(Token first, std::size_t count) {
 
 NewCall call_of(std::uint64_t id, std::vector<Token> prompt, std::uint32_t max_tokens = 8,
                 std::string salt = "a") {
-  return {.call = id, .salt = std::move(salt), .prompt = std::move(prompt), .max_tokens = max_tokens};
+  return {
+      .call = id, .salt = std::move(salt), .prompt = std::move(prompt), .max_tokens = max_tokens};
 }
 
 // Answers every chunk that asks for it with token 7.
@@ -56,7 +57,8 @@ TEST(Scheduler, RefusesWhatCannotFitWithNumbers) {
 
 TEST(Scheduler, RefusesWhenTheQueueIsFull) {
   State state({.running_max = 1, .queue_max = 1});
-  const Plan plan = step(state, {.arrivals = {call_of(1, tokens_from(1, 5)), call_of(2, tokens_from(1, 5))}});
+  const Plan plan =
+      step(state, {.arrivals = {call_of(1, tokens_from(1, 5)), call_of(2, tokens_from(1, 5))}});
   ASSERT_EQ(plan.refused.size(), 1U);
   EXPECT_EQ(plan.refused[0].kind, Refusal::Kind::queue_full);
 }
@@ -66,7 +68,9 @@ TEST(Scheduler, AFinishedPromptServesTheNextCallOfTheSameSaltOnly) {
   Plan plan = step(state, {.arrivals = {call_of(1, tokens_from(1, 50))}});
   plan = step(state, drawn_from(plan, true));
   ASSERT_EQ(plan.finished.size(), 1U);
-  plan = step(state, {.arrivals = {call_of(2, tokens_from(1, 50)), call_of(3, tokens_from(1, 50), 8, "b")}});
+  plan =
+      step(state,
+           {.arrivals = {call_of(2, tokens_from(1, 50)), call_of(3, tokens_from(1, 50), 8, "b")}});
   ASSERT_EQ(plan.admitted.size(), 2U);
   EXPECT_EQ(plan.admitted[0].cached_tokens, 49U) << "the last token is computed for its logits";
   EXPECT_EQ(plan.admitted[1].cached_tokens, 0U);
@@ -106,7 +110,8 @@ TEST(Scheduler, ChoicesShareThePromptAndEndOneByOne) {
 
 TEST(Scheduler, ACancelFreesInTheSameStep) {
   State state({.cells = 100, .context_tokens = 100, .running_max = 2});
-  Plan plan = step(state, {.arrivals = {call_of(1, tokens_from(1, 60), 30), call_of(2, tokens_from(200, 60), 30)}});
+  Plan plan = step(state, {.arrivals = {call_of(1, tokens_from(1, 60), 30),
+                                        call_of(2, tokens_from(200, 60), 30)}});
   EXPECT_EQ(plan.admitted.size(), 1U);
   Inputs inputs = drawn_from(plan);
   inputs.cancels = {1};

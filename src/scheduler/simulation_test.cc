@@ -30,7 +30,8 @@ Token next_token(const std::vector<Token>& prefix, std::uint32_t choice) {
 }
 
 // The answer that a call gets when nothing else runs.
-std::vector<Token> answer_alone(std::vector<Token> tokens, std::uint32_t max, std::uint32_t choice) {
+std::vector<Token> answer_alone(std::vector<Token> tokens, std::uint32_t max,
+                                std::uint32_t choice) {
   std::vector<Token> answer;
   while (answer.size() < max) {
     const Token token = next_token(tokens, choice);
@@ -110,7 +111,9 @@ class World {
     for (const MemoryOp& op : plan.memory) {
       auto& from = memory_[op.from];
       switch (op.kind) {
-        case MemoryOp::Kind::drop: from.clear(); break;
+        case MemoryOp::Kind::drop:
+          from.clear();
+          break;
         case MemoryOp::Kind::cut:
           expect(from.size() >= op.tokens, "a cut makes a sequence longer");
           from.resize(op.tokens);
@@ -169,7 +172,8 @@ class World {
     }
     out_.preempted += plan.preempted.size();
     for (const Chunk& chunk : plan.batch) {
-      out_.plan_hash = mix(mix(out_.plan_hash, chunk.call), chunk.position * 131 + chunk.tokens.size());
+      out_.plan_hash =
+          mix(mix(out_.plan_hash, chunk.call), chunk.position * 131 + chunk.tokens.size());
     }
     for (const MemoryOp& op : plan.memory) {
       out_.plan_hash = mix(out_.plan_hash, static_cast<std::uint64_t>(op.from * 1000 + op.to));
@@ -237,7 +241,8 @@ void check_answers(const Scenario& scenario, const Outcome& out, std::uint64_t s
     if (!out.finished.contains(call.call)) {
       continue;
     }
-    const auto room = scenario.config.context_tokens - static_cast<std::uint32_t>(call.prompt.size());
+    const auto room =
+        scenario.config.context_tokens - static_cast<std::uint32_t>(call.prompt.size());
     for (std::uint32_t choice = 0; choice < call.choices; ++choice) {
       const auto expected =
           answer_alone(call.prompt, call.max_tokens == 0 ? room : call.max_tokens, choice);

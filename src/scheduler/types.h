@@ -13,18 +13,18 @@ using Token = std::int32_t;
 using SequenceId = std::int32_t;  // a sequence of the engine's KV memory
 
 struct Config {
-  std::uint32_t cells = 32768;           // tokens that the KV memory holds, over all sequences
-  std::uint32_t context_tokens = 8192;   // longest prompt and answer of one call, together
-  std::uint32_t sequences = 128;         // sequence ids of the engine; the spare ones hold caches
+  std::uint32_t cells = 32768;          // tokens that the KV memory holds, over all sequences
+  std::uint32_t context_tokens = 8192;  // longest prompt and answer of one call, together
+  std::uint32_t sequences = 128;        // sequence ids of the engine; the spare ones hold caches
   std::uint32_t running_max = limits::kRunningCallsMax;  // sequences that compute at once
   std::uint32_t queue_max = limits::kQueuedCallsMax;     // calls that wait
-  std::uint32_t step_tokens = 512;       // rows of one batch; at least running_max + 32
-  std::uint32_t reserve_tokens = 1024;   // answer tokens a choice reserves at admission at most
-  std::uint32_t shared_min = 8;          // a cached prefix shorter than this is not worth a copy
-  std::uint32_t wait_min = 32;           // worth waiting while another call computes that many
-  std::uint32_t cached_cells_max = 8192; // cells that only finished sequences may hold
-  bool share_prefixes = true;            // off for models whose state cannot be cut (recurrent)
-  bool share_cells = true;               // one unified KV memory; else `context_tokens` a sequence
+  std::uint32_t step_tokens = 512;        // rows of one batch; at least running_max + 32
+  std::uint32_t reserve_tokens = 1024;    // answer tokens a choice reserves at admission at most
+  std::uint32_t shared_min = 8;           // a cached prefix shorter than this is not worth a copy
+  std::uint32_t wait_min = 32;            // worth waiting while another call computes that many
+  std::uint32_t cached_cells_max = 8192;  // cells that only finished sequences may hold
+  bool share_prefixes = true;             // off for models whose state cannot be cut (recurrent)
+  bool share_cells = true;                // one unified KV memory; else `context_tokens` a sequence
 };
 
 struct NewCall {
@@ -81,8 +81,9 @@ struct Chunk {
   SequenceId sequence = 0;
   std::uint32_t position = 0;  // of the first token
   std::vector<Token> tokens = {};
-  std::uint32_t samples = 0;  // choices to draw from the last row's logits: `choice` and those after
-  bool decode = false;        // one row that follows a drawn token
+  std::uint32_t samples =
+      0;                // choices to draw from the last row's logits: `choice` and those after
+  bool decode = false;  // one row that follows a drawn token
 };
 
 struct Plan {

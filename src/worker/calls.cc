@@ -61,15 +61,15 @@ Result<Call> make_call(const engine::Model& model, const PreparedCall& prepared)
   engine::AnswerOptions answer;
   answer.stops.assign(request.stop().begin(), request.stop().end());
   answer.ignore_end_of_text = request.ignore_eos();
-  answer.max_tokens = request.max_tokens() > 0     ? request.max_tokens()
+  answer.max_tokens = request.max_tokens() > 0  ? request.max_tokens()
                       : context > prompt_tokens ? context - prompt_tokens
                                                 : 1;
   Call call;
   call.arrived_ns = prepared.arrived_ns;
   call.usage.set_prompt_tokens(prompt_tokens);
   for (std::uint32_t i = 0; i < std::max(request.n(), 1U); ++i) {
-    call.choices.push_back({engine::Sampler(model, sampling),
-                            engine::Answer(model, prepared.prompt.format, answer)});
+    call.choices.push_back(
+        {engine::Sampler(model, sampling), engine::Answer(model, prepared.prompt.format, answer)});
     ++sampling.seed;  // choices differ, and the same seed gives the same ones
   }
   return call;
@@ -97,7 +97,8 @@ scheduler::Sampled draw(Call& call, std::uint64_t call_id, std::uint32_t index,
     wire::ChoiceFinished& finished = *frame.mutable_choice_finished();
     finished.set_call_id(call_id);
     finished.set_index(index);
-    finished.set_reason(*step.end == engine::AnswerEnd::stop ? wire::FINISH_STOP : wire::FINISH_LENGTH);
+    finished.set_reason(*step.end == engine::AnswerEnd::stop ? wire::FINISH_STOP
+                                                             : wire::FINISH_LENGTH);
     out.put(frame);
   }
   return {.call = call_id, .choice = index, .token = token, .last = step.end.has_value()};

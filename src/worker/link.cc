@@ -27,14 +27,17 @@ Result<engine::Prompt> make_prompt(const engine::Model& model, const wire::Infer
   }
   std::vector<engine::Message> messages;
   for (const wire::ChatMessage& message : request.chat().messages()) {
-    messages.push_back({.role = message.role(), .content = message.content(),
+    messages.push_back({.role = message.role(),
+                        .content = message.content(),
                         .reasoning_content = message.reasoning_content(),
-                        .tool_call_id = message.tool_call_id(), .name = message.name()});
+                        .tool_call_id = message.tool_call_id(),
+                        .name = message.name()});
   }
   return engine::make_chat_prompt(model, messages);
 }
 
-void take_call(wire::InferRequest request, const engine::Model& model, const Clock& clock, Inbox& inbox) {
+void take_call(wire::InferRequest request, const engine::Model& model, const Clock& clock,
+               Inbox& inbox) {
   const MonoNanos arrived_ns = clock.mono_ns();
   Result<engine::Prompt> prompt = make_prompt(model, request);
   if (!prompt) {
@@ -42,7 +45,8 @@ void take_call(wire::InferRequest request, const engine::Model& model, const Clo
     refused.set_call_id(request.call_id());
     refused.set_kind(wire::Refused::INVALID);
     refused.set_message(prompt.error().message);
-    refused.set_param(prompt.error().message.substr(0, prompt.error().message.find_first_of(":[.")));
+    refused.set_param(
+        prompt.error().message.substr(0, prompt.error().message.find_first_of(":[.")));
     inbox.put_refused(std::move(refused));
     return;
   }
@@ -79,7 +83,8 @@ void Inbox::put_drain() {
 Inbound Inbox::take(std::uint32_t wait_ms) {
   std::unique_lock lock(mutex_);
   if (wait_ms > 0 && inbound_.empty()) {
-    arrived_.wait_for(lock, std::chrono::milliseconds(wait_ms), [this] { return !inbound_.empty(); });
+    arrived_.wait_for(lock, std::chrono::milliseconds(wait_ms),
+                      [this] { return !inbound_.empty(); });
   }
   return std::exchange(inbound_, {});
 }
@@ -116,11 +121,14 @@ Error read_frames(int fd, const engine::Model& model, const Clock& clock, Inbox&
   }
 }
 
-void Outbox::put(const wire::FromWorker& frame) { bytes_ += wire::encode_frame(frame); }
+void Outbox::put(const wire::FromWorker& frame) {
+  bytes_ += wire::encode_frame(frame);
+}
 
 Result<> Outbox::flush() {
   while (sent_ < bytes_.size()) {
-    const ssize_t put = ::send(fd_, bytes_.data() + sent_, bytes_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t put =
+        ::send(fd_, bytes_.data() + sent_, bytes_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (put < 0 && errno == EINTR) {
       continue;
     }

@@ -55,7 +55,8 @@ class Inbox {
 // Reads frames until the gateway closes the socket or sends what is no frame; tokenises calls.
 // Runs on the reader thread and returns an error that says why it stopped (Code::cancelled: the
 // gateway is gone).
-[[nodiscard]] Error read_frames(int fd, const engine::Model& model, const Clock& clock, Inbox& inbox);
+[[nodiscard]] Error read_frames(int fd, const engine::Model& model, const Clock& clock,
+                                Inbox& inbox);
 
 // Not thread-safe.
 class Outbox {

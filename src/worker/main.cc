@@ -9,20 +9,23 @@
 #include "worker/startup.h"
 
 int main(int argc, char** argv) {
-  using namespace deepmoat::worker;
+  namespace worker = deepmoat::worker;
   try {
-    const Parsed parsed = parse_options(argc, argv);
+    const worker::Parsed parsed = worker::parse_options(argc, argv);
     if (parsed.early) {
-      fmt::print(parsed.early->status == kExitDone ? stdout : stderr, "{}", parsed.early->text);
+      fmt::print(parsed.early->status == worker::kExitDone ? stdout : stderr, "{}",
+                 parsed.early->text);
       return parsed.early->status;
     }
     if (parsed.options.probe) {
-      return probe(parsed.options);
+      return worker::probe(parsed.options);
     }
-    settle_environment(argv);
-    return serve(parsed.options);
+    if (!parsed.options.settled) {
+      worker::settle_environment(argc, argv);
+    }
+    return worker::serve(parsed.options);
   } catch (const std::exception& error) {
     fmt::print(stderr, "deepmoat-worker: {}\n", error.what());
-    return kExitFailed;
+    return worker::kExitFailed;
   }
 }

@@ -14,14 +14,15 @@ namespace {
 void add_flags(CLI::App& app, Options& o, bool& no_sandbox) {
   app.add_option("--fd", o.fd, "Socket to the gateway, inherited");
   app.add_option("--model", o.model, "GGUF model file")->required();
-  app.add_option("--threads", o.threads, "Computing threads; 0: one a core")->check(CLI::Range(0, 1024));
+  app.add_option("--threads", o.threads, "Computing threads; 0: one a core")
+      ->check(CLI::Range(0, 1024));
   app.add_option("--cells", o.cells, "Tokens that all calls may hold together; 0: by memory")
       ->check(CLI::Range(0, 1 << 24));
   app.add_option("--max-batch-size", o.max_batch_size, "Calls that compute at once, 64 at most")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   app.add_option("--step-tokens", o.step_tokens, "Rows of one batch at most")
-      ->check(CLI::Range(64, 8192))
+      ->check(CLI::Range(32, 8192))
       ->capture_default_str();
   app.add_option("--step-ms", o.step_ms, "Time of a step while answers run; 0: no limit")
       ->capture_default_str();
@@ -29,12 +30,16 @@ void add_flags(CLI::App& app, Options& o, bool& no_sandbox) {
       ->capture_default_str();
   app.add_option("--cpu-variant-avoid", o.cpu_variant_avoid,
                  "A CPU variant that auto must not choose; may be repeated");
-  app.add_option("--engine-dir", o.engine_dir, "Folder with libggml-cpu-*.so")->capture_default_str();
-  app.add_flag("--split-memory", o.split_memory,
-               "Give every sequence its own part of the KV memory (prefixes are copied, not shared)");
+  app.add_option("--engine-dir", o.engine_dir, "Folder with libggml-cpu-*.so")
+      ->capture_default_str();
+  app.add_flag(
+      "--split-memory", o.split_memory,
+      "Give every sequence its own part of the KV memory (prefixes are copied, not shared)");
   app.add_flag("--no-sandbox", no_sandbox,
                "DANGEROUS: parse the model file without Landlock and seccomp");
-  app.add_flag("--probe", o.probe, "Find the CPU variants that work here, print them as JSON, exit");
+  app.add_flag("--probe", o.probe,
+               "Find the CPU variants that work here, print them as JSON, exit");
+  app.add_flag("--settled", o.settled, "")->group("");
   app.add_flag("--self-test", o.self_test, "Load the model, test the engine, exit");
 }
 
@@ -45,7 +50,8 @@ Parsed parse_options(int argc, const char* const* argv) {
   Options& options = parsed.options;
   options.engine_dir = engine::default_engine_dir();
   bool no_sandbox = false;
-  CLI::App app("deepmoat-worker: runs one model for the gateway, without keys and without a network");
+  CLI::App app(
+      "deepmoat-worker: runs one model for the gateway, without keys and without a network");
   add_flags(app, options, no_sandbox);
   try {
     app.parse(argc, argv);

@@ -32,6 +32,7 @@ struct Options {
   bool sandbox = true;
   bool probe = false;
   bool self_test = false;  // of --probe: load, test, exit
+  bool settled = false;    // started by itself with the right environment
 };
 
 // `early` holds what to print and the exit status when there is nothing to run (--help, errors).

@@ -8,9 +8,21 @@ namespace deepmoat::worker {
 namespace {
 
 TEST(Options, KeepsThePromisedNames) {
-  const std::array argv = {"deepmoat-worker", "--fd", "3", "--model", "m.gguf", "--threads", "2",
-                           "--cells", "4096", "--max-batch-size", "32", "--cpu-variant-avoid", "a",
-                           "--cpu-variant-avoid", "b"};
+  const std::array argv = {"deepmoat-worker",
+                           "--fd",
+                           "3",
+                           "--model",
+                           "m.gguf",
+                           "--threads",
+                           "2",
+                           "--cells",
+                           "4096",
+                           "--max-batch-size",
+                           "32",
+                           "--cpu-variant-avoid",
+                           "a",
+                           "--cpu-variant-avoid",
+                           "b"};
   const Parsed parsed = parse_options(argv.size(), argv.data());
   ASSERT_FALSE(parsed.early.has_value()) << parsed.early->text;
   EXPECT_EQ(parsed.options.fd, 3);

@@ -30,8 +30,9 @@ std::string try_variant(const Options& options, const std::string& name) {
   if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == kExitDone) {
     return "works";
   }
-  return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == kExitIllegal ? "illegal_instruction"
-                                                                               : "failed";
+  return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == kExitIllegal
+             ? "illegal_instruction"
+             : "failed";
 }
 
 }  // namespace
@@ -53,7 +54,8 @@ int probe(const Options& options) {
         report["cpu_variant"] = variant.name;
       }
     }
-    report["variants"].push_back({{"name", variant.name}, {"score", variant.score}, {"result", result}});
+    report["variants"].push_back(
+        {{"name", variant.name}, {"score", variant.score}, {"result", result}});
   }
   fmt::print("{}\n", report.dump());
   return report["cpu_variant"].is_null() ? kExitFailed : kExitDone;

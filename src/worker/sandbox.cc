@@ -41,9 +41,9 @@ constexpr std::uint64_t kWriteFile = 1U << 1U;
 constexpr std::uint64_t kIoctlDev = 1U << 15U;
 
 std::uint64_t file_rights(int abi) {
-  std::uint64_t rights = (1U << 13U) - 1;            // ABI 1
-  rights |= abi >= 2 ? 1ULL << 13U : 0;              // linking to another folder
-  rights |= abi >= 3 ? 1ULL << 14U : 0;              // truncating
+  std::uint64_t rights = (1U << 13U) - 1;  // ABI 1
+  rights |= abi >= 2 ? 1ULL << 13U : 0;    // linking to another folder
+  rights |= abi >= 3 ? 1ULL << 14U : 0;    // truncating
   rights |= abi >= 5 ? kIoctlDev : 0;
   return rights;
 }
@@ -96,28 +96,128 @@ struct ReleaseFilter {
 using Filter = std::unique_ptr<void, ReleaseFilter>;
 
 // What computing on the CPU needs. Opening is limited to reading here and to the model by Landlock.
-constexpr std::array kAllowed = {
-    "read", "readv", "pread64", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg",
-    "poll", "ppoll", "close", "fstat", "newfstatat", "statx", "lseek", "fadvise64", "access",
-    "faccessat", "faccessat2", "readlink", "readlinkat", "munmap", "mremap", "madvise", "mincore",
-    "mlock", "munlock", "brk", "futex", "set_robust_list", "get_robust_list", "rseq", "exit",
-    "exit_group", "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getparam",
-    "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min", "getcpu", "gettid",
-    "getpid", "getuid", "geteuid", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep",
-    "gettimeofday", "time", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "getrandom",
-    "sysinfo", "uname", "getrusage", "times", "membarrier", "restart_syscall", "get_mempolicy",
-    "arch_prctl", "set_tid_address", "getdents64"};
+constexpr std::array kAllowed = {"read",
+                                 "readv",
+                                 "pread64",
+                                 "write",
+                                 "writev",
+                                 "recvfrom",
+                                 "recvmsg",
+                                 "sendto",
+                                 "sendmsg",
+                                 "poll",
+                                 "ppoll",
+                                 "close",
+                                 "fstat",
+                                 "newfstatat",
+                                 "statx",
+                                 "lseek",
+                                 "fadvise64",
+                                 "access",
+                                 "faccessat",
+                                 "faccessat2",
+                                 "readlink",
+                                 "readlinkat",
+                                 "munmap",
+                                 "mremap",
+                                 "madvise",
+                                 "mincore",
+                                 "mlock",
+                                 "munlock",
+                                 "brk",
+                                 "futex",
+                                 "set_robust_list",
+                                 "get_robust_list",
+                                 "rseq",
+                                 "exit",
+                                 "exit_group",
+                                 "sched_yield",
+                                 "sched_getaffinity",
+                                 "sched_setaffinity",
+                                 "sched_getparam",
+                                 "sched_getscheduler",
+                                 "sched_get_priority_max",
+                                 "sched_get_priority_min",
+                                 "getcpu",
+                                 "gettid",
+                                 "getpid",
+                                 "getuid",
+                                 "geteuid",
+                                 "clock_gettime",
+                                 "clock_getres",
+                                 "clock_nanosleep",
+                                 "nanosleep",
+                                 "gettimeofday",
+                                 "time",
+                                 "rt_sigaction",
+                                 "rt_sigprocmask",
+                                 "rt_sigreturn",
+                                 "sigaltstack",
+                                 "getrandom",
+                                 "sysinfo",
+                                 "uname",
+                                 "getrusage",
+                                 "times",
+                                 "membarrier",
+                                 "restart_syscall",
+                                 "get_mempolicy",
+                                 "arch_prctl",
+                                 "set_tid_address",
+                                 "getdents64"};
 
 // What no model needs even with a driver.
-constexpr std::array kDenied = {
-    "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "connect", "bind",
-    "listen", "accept", "accept4", "mount", "umount2", "pivot_root", "chroot", "setns", "unshare",
-    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "bpf",
-    "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "open_by_handle_at",
-    "io_uring_setup", "io_uring_enter", "io_uring_register", "reboot", "swapon", "swapoff",
-    "setuid", "setgid", "setresuid", "setresgid", "unlink", "unlinkat", "rename", "renameat",
-    "renameat2", "link", "linkat", "symlink", "symlinkat", "kill", "tkill", "pidfd_open",
-    "pidfd_getfd", "pidfd_send_signal"};
+constexpr std::array kDenied = {"execve",
+                                "execveat",
+                                "ptrace",
+                                "process_vm_readv",
+                                "process_vm_writev",
+                                "connect",
+                                "bind",
+                                "listen",
+                                "accept",
+                                "accept4",
+                                "mount",
+                                "umount2",
+                                "pivot_root",
+                                "chroot",
+                                "setns",
+                                "unshare",
+                                "kexec_load",
+                                "kexec_file_load",
+                                "init_module",
+                                "finit_module",
+                                "delete_module",
+                                "bpf",
+                                "perf_event_open",
+                                "userfaultfd",
+                                "keyctl",
+                                "add_key",
+                                "request_key",
+                                "open_by_handle_at",
+                                "io_uring_setup",
+                                "io_uring_enter",
+                                "io_uring_register",
+                                "reboot",
+                                "swapon",
+                                "swapoff",
+                                "setuid",
+                                "setgid",
+                                "setresuid",
+                                "setresgid",
+                                "unlink",
+                                "unlinkat",
+                                "rename",
+                                "renameat",
+                                "renameat2",
+                                "link",
+                                "linkat",
+                                "symlink",
+                                "symlinkat",
+                                "kill",
+                                "tkill",
+                                "pidfd_open",
+                                "pidfd_getfd",
+                                "pidfd_send_signal"};
 
 Result<> add_rule(const Filter& filter, std::uint32_t action, const char* name,
                   std::initializer_list<scmp_arg_cmp> arguments = {}) {
@@ -125,8 +225,8 @@ Result<> add_rule(const Filter& filter, std::uint32_t action, const char* name,
   if (number == __NR_SCMP_ERROR || number < 0) {
     return {};  // not on this processor
   }
-  const int status = seccomp_rule_add_array(filter.get(), action, number,
-                                            static_cast<unsigned>(arguments.size()), arguments.begin());
+  const int status = seccomp_rule_add_array(
+      filter.get(), action, number, static_cast<unsigned>(arguments.size()), arguments.begin());
   if (status != 0) {
     return fail(Code::internal, fmt::format("seccomp rule for {}: error {}", name, -status));
   }
@@ -147,7 +247,8 @@ Result<> add_limited(const Filter& filter) {
   // No new code: memory becomes executable neither at mapping nor later.
   CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "mmap", {none_of(2, 4)}));
   CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "mprotect", {none_of(2, 4)}));
-  // Threads yes, processes no. clone3 hides its flags behind a pointer: the C library then takes clone.
+  // Threads yes, processes no. clone3 hides its flags behind a pointer: the C library then takes
+  // clone.
   CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "clone",
                     {scmp_arg_cmp{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}}));
   CHECK_OK(add_rule(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3"));

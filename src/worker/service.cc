@@ -17,7 +17,12 @@ constexpr double kSmoothing = 0.2;
 
 Service::Service(engine::Model& model, const scheduler::Config& config, std::uint32_t step_ms,
                  const Clock& clock, Inbox& inbox, Outbox& outbox)
-    : model_(model), state_(config), step_ms_(step_ms), clock_(clock), inbox_(inbox), outbox_(outbox) {}
+    : model_(model),
+      state_(config),
+      step_ms_(step_ms),
+      clock_(clock),
+      inbox_(inbox),
+      outbox_(outbox) {}
 
 Result<> Service::run() {
   for (;;) {
@@ -84,7 +89,8 @@ void Service::admit(PreparedCall prepared, scheduler::Inputs& inputs) {
     outbox_.put(frame);
     return;
   }
-  inputs.arrivals.push_back({.call = id, .salt = prepared.request.tenant_salt(),
+  inputs.arrivals.push_back({.call = id,
+                             .salt = prepared.request.tenant_salt(),
                              .prompt = std::move(prepared.prompt.tokens),
                              .max_tokens = prepared.request.max_tokens(),
                              .choices = static_cast<std::uint32_t>(call->choices.size())});
@@ -108,7 +114,8 @@ void Service::tell(const scheduler::Plan& plan) {
   for (const scheduler::Admission& admission : plan.admitted) {
     Call& call = calls_.at(admission.call);
     call.usage.set_cached_tokens(admission.cached_tokens);
-    call.usage.set_queue_us(static_cast<std::uint64_t>((clock_.mono_ns() - call.arrived_ns) / 1000));
+    call.usage.set_queue_us(
+        static_cast<std::uint64_t>((clock_.mono_ns() - call.arrived_ns) / 1000));
     prompt_cached_ += admission.cached_tokens;
   }
 }
@@ -135,9 +142,15 @@ void Service::finish(std::uint64_t id, bool cancelled) {
 Result<> Service::compute(const scheduler::Plan& plan) {
   for (const scheduler::MemoryOp& op : plan.memory) {
     switch (op.kind) {
-      case scheduler::MemoryOp::Kind::copy: model_.copy(op.from, op.to, op.tokens); break;
-      case scheduler::MemoryOp::Kind::cut: model_.cut(op.from, op.tokens); break;
-      case scheduler::MemoryOp::Kind::drop: model_.drop(op.from); break;
+      case scheduler::MemoryOp::Kind::copy:
+        model_.copy(op.from, op.to, op.tokens);
+        break;
+      case scheduler::MemoryOp::Kind::cut:
+        model_.cut(op.from, op.tokens);
+        break;
+      case scheduler::MemoryOp::Kind::drop:
+        model_.drop(op.from);
+        break;
     }
   }
   if (plan.batch.empty()) {
@@ -146,8 +159,10 @@ Result<> Service::compute(const scheduler::Plan& plan) {
   CHECK_OK(outbox_.flush());  // what is known already must not wait for the batch
   std::vector<engine::Rows> batch;
   for (const scheduler::Chunk& chunk : plan.batch) {
-    batch.push_back({.sequence = chunk.sequence, .position = chunk.position,
-                     .tokens = chunk.tokens, .logits = chunk.samples > 0});
+    batch.push_back({.sequence = chunk.sequence,
+                     .position = chunk.position,
+                     .tokens = chunk.tokens,
+                     .logits = chunk.samples > 0});
   }
   const MonoNanos start_ns = clock_.mono_ns();
   CHECK_OK(model_.decode(batch));

@@ -23,10 +23,10 @@ namespace deepmoat::worker {
 
 namespace {
 
-constexpr std::uint32_t kHolderSequences = 64;   // finished sequences that keep their prefix
-constexpr std::uint32_t kSplitHolders = 8;       // where each costs memory
-constexpr std::uint32_t kReserveTokens = 256;    // of an answer; longer ones ask on the way
-constexpr std::uint64_t kMemoryShare = 4;        // the KV memory takes a quarter of what is free
+constexpr std::uint32_t kHolderSequences = 64;  // finished sequences that keep their prefix
+constexpr std::uint32_t kSplitHolders = 8;      // where each costs memory
+constexpr std::uint32_t kReserveTokens = 256;   // of an answer; longer ones ask on the way
+constexpr std::uint64_t kMemoryShare = 4;       // the KV memory takes a quarter of what is free
 
 // Written before, because a signal handler may not format. One worker is one process.
 struct IllegalNote {
@@ -163,24 +163,23 @@ int fail_with(Outbox& outbox, const Error& error) {
 
 }  // namespace
 
-void settle_environment(char** argv) {
+void settle_environment(int argc, char** argv) {
   // OpenMP's threads spin between two steps by default; with a busy neighbour that costs up to 20
-  // times the speed. ggml runs a debugger on abort() unless told not to.
-  bool changed = false;
-  const auto settle = [&changed](const char* name, const char* value) {
-    changed = changed || ::getenv(name) == nullptr;
-    ::setenv(name, value, 0);
-  };
-  settle("OMP_WAIT_POLICY", "passive");
-  settle("GOMP_SPINCOUNT", "0");
-  settle("GGML_NO_BACKTRACE", "1");
-  if (changed) {
-    ::execv("/proc/self/exe", argv);
-  }
+  // times the speed. ggml runs a debugger on abort() unless told not to. What the environment says
+  // already stands.
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+  ::setenv("GOMP_SPINCOUNT", "0", 0);
+  ::setenv("GGML_NO_BACKTRACE", "1", 0);
+  std::vector<char*> again(argv, argv + argc);
+  std::string settled = "--settled";
+  again.push_back(settled.data());
+  again.push_back(nullptr);
+  ::execv("/proc/self/exe", again.data());
 }
 
 Result<engine::CpuVariant> choose_variant(const Options& options) {
-  TRY(const std::vector<engine::CpuVariant> variants, engine::rank_cpu_variants(options.engine_dir));
+  TRY(const std::vector<engine::CpuVariant> variants,
+      engine::rank_cpu_variants(options.engine_dir));
   for (const engine::CpuVariant& variant : variants) {
     const bool avoided = std::ranges::find(options.cpu_variant_avoid, variant.name) !=
                          options.cpu_variant_avoid.end();
@@ -195,10 +194,11 @@ Result<engine::CpuVariant> choose_variant(const Options& options) {
 
 void report_illegal_instructions(std::string_view variant) {
   IllegalNote& note = illegal_note();
-  const auto end = fmt::format_to_n(note.text.data(), note.text.size(),
-                                    "deepmoat-worker: illegal instruction in CPU variant {}\n", variant);
+  const auto end =
+      fmt::format_to_n(note.text.data(), note.text.size(),
+                       "deepmoat-worker: illegal instruction in CPU variant {}\n", variant);
   note.length = std::min(end.size, note.text.size());
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_illegal;
   ::sigaction(SIGILL, &action, nullptr);
 }
@@ -223,18 +223,17 @@ int serve(const Options& given) {
   const SystemClock clock;
   Inbox inbox;
   engine::Model& model = *started->model;
-  std::thread reader([fd = options.fd, &model, &clock, &inbox] {
+  const std::jthread reader([fd = options.fd, &model, &clock, &inbox] {
     const Error why = read_frames(fd, model, clock, inbox);
     if (why.code != Code::cancelled) {
       log::error("the worker stops", {{"why", why.message}});
     }
     ::_exit(why.code == Code::cancelled ? kExitDone : kExitFailed);  // nobody to answer to
   });
-  reader.detach();
   Service service(model, started->config, options.step_ms, clock, inbox, outbox);
   const Result<> ended = service.run();
   const int status = ended ? kExitDone : fail_with(outbox, ended.error());
-  ::_exit(status);  // the reader still uses what lives on this stack
+  ::_exit(status);  // the reader waits for the gateway, which may stay
 }
 
 }  // namespace deepmoat::worker

@@ -8,9 +8,9 @@
 
 namespace deepmoat::worker {
 
-// Runs the program again with the settings that OpenMP and ggml read before main(), unless they
-// are there. Returns only when there is nothing to do or it cannot be done.
-void settle_environment(char** argv);
+// Runs the program again, with --settled and the environment that OpenMP and ggml read before
+// main(). Returns only when that cannot be done.
+void settle_environment(int argc, char** argv);
 
 // The best CPU variant that --cpu-variant and --cpu-variant-avoid leave.
 [[nodiscard]] Result<engine::CpuVariant> choose_variant(const Options& options);

@@ -70,12 +70,14 @@ class WorkerProcess {
   }
 
   void hang_up() { ours_.reset(); }
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
   void send(const wire::ToWorker& frame) {
     const std::string bytes = wire::encode_frame(frame);
     std::size_t sent = 0;
     while (sent < bytes.size()) {
-      const ssize_t put = ::send(ours_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+      const ssize_t put =
+          ::send(ours_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
       if (put <= 0) {
         return;
       }

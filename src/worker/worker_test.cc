@@ -35,9 +35,7 @@ std::vector<std::string> working_flags(std::vector<std::string> more = {}) {
 class RealWorker : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (model_file().empty()) {
-      GTEST_SKIP() << "DEEPMOAT_MODEL is not set; ./test sets it";
-    }
+    ASSERT_FALSE(model_file().empty()) << "run ./test, or set DEEPMOAT_MODEL to a GGUF file";
   }
 };
 
@@ -45,17 +43,27 @@ const std::string kRules =
     "You are the assistant of a library. Answer in one short sentence. Never mention prices. Be "
     "polite, name the shelf if you know it, and say so when you do not know something.";
 
-std::string question(int i) { return "Question " + std::to_string(i) + ": what is " + std::to_string(i) + " plus two?"; }
+std::string question(int i) {
+  return "Question " + std::to_string(i) + ": what is " + std::to_string(i) + " plus two?";
+}
 
-TEST_F(RealWorker, GreedyAnswersAreTheSameAloneAndUnderLoad) {
-  WorkerProcess worker(working_flags());
-  ASSERT_TRUE(worker.wait_until_ready());
-  EXPECT_TRUE(worker.ready->chat());
-  EXPECT_NE(worker.ready->sandbox().find("seccomp"), std::string::npos);
+// Batches of 64 rows and more take other kernels, whose sums are rounded otherwise, and a single
+// row is divided over the threads. Without both the tokens must not depend on what else runs, nor
+// on where a prefix comes from.
+const std::vector<std::string> kExact = {"--step-tokens", "48", "--max-batch-size", "16",
+                                         "--threads",     "1"};
+
+struct LoadResult {
+  int same = 0;
+  std::uint32_t cached = 0;
+};
+
+// 16 greedy calls one by one, then the same at once.
+LoadResult alone_and_under_load(WorkerProcess& worker) {
   std::map<int, std::string> alone;
   for (int i = 0; i < 16; ++i) {
     worker.send(chat_call(100 + i, question(i), 24, i % 2 == 0 ? kRules : ""));
-    ASSERT_TRUE(worker.wait_for({100ULL + i}));
+    EXPECT_TRUE(worker.wait_for({100ULL + i}));
     alone[i] = worker.calls[100 + i].content[0];
     EXPECT_FALSE(alone[i].empty());
   }
@@ -66,22 +74,40 @@ TEST_F(RealWorker, GreedyAnswersAreTheSameAloneAndUnderLoad) {
     worker.send(frame);
     ids.push_back(200 + i);
   }
-  ASSERT_TRUE(worker.wait_for(ids));
-  std::uint32_t cached = 0;
+  EXPECT_TRUE(worker.wait_for(ids));
+  LoadResult result;
   for (int i = 0; i < 16; ++i) {
-    const CallRecord& call = worker.calls[200 + i];
-    EXPECT_EQ(call.content.at(0), alone[i]) << question(i);
-    ASSERT_TRUE(call.finished.has_value());
-    EXPECT_EQ(call.finished->usage().completion_tokens(), call.delta_tokens.at(0));
-    cached += call.finished->usage().cached_tokens();
+    CallRecord& call = worker.calls[200 + i];
+    result.same += call.content[0] == alone[i] ? 1 : 0;
+    EXPECT_EQ(call.finished->usage().completion_tokens(), call.delta_tokens[0]);
+    result.cached += call.finished->usage().cached_tokens();
   }
-  EXPECT_GT(cached, 7U * 30U) << "seven of eight calls share the rules";
+  return result;
+}
+
+TEST_F(RealWorker, GreedyAnswersAreTheSameAloneAndUnderLoad) {
+  WorkerProcess worker(working_flags(kExact));
+  ASSERT_TRUE(worker.wait_until_ready());
+  EXPECT_TRUE(worker.ready->chat());
+  EXPECT_NE(worker.ready->sandbox().find("seccomp"), std::string::npos);
+  const LoadResult result = alone_and_under_load(worker);
+  EXPECT_EQ(result.same, 16);
+  EXPECT_GT(result.cached, 7U * 30U) << "seven of eight calls share the rules";
+}
+
+TEST_F(RealWorker, LargeBatchesAnswerAsWell) {
+  WorkerProcess worker(working_flags());
+  ASSERT_TRUE(worker.wait_until_ready());
+  const LoadResult result = alone_and_under_load(worker);
+  EXPECT_GE(result.same, 8) << "rounding alone does not change most answers";
+  EXPECT_GT(result.cached, 7U * 30U);
 }
 
 TEST_F(RealWorker, AFirstCallOfASaltReadsNothingFromTheCache) {
   WorkerProcess worker(working_flags());
   ASSERT_TRUE(worker.wait_until_ready());
-  for (const auto& [id, salt] : std::map<std::uint64_t, std::string>{{1, "a"}, {2, "b"}, {3, "a"}}) {
+  for (const auto& [id, salt] :
+       std::map<std::uint64_t, std::string>{{1, "a"}, {2, "b"}, {3, "a"}}) {
     auto frame = chat_call(id, "Hello there", 4, kRules);
     frame.mutable_infer()->set_tenant_salt(salt);
     worker.send(frame);
@@ -175,11 +201,13 @@ TEST_F(RealWorker, GoesWhenTheGatewayIsGone) {
   EXPECT_EQ(worker.wait_for_exit(), kExitDone);
 }
 
+const std::vector<std::string> kExactSplit = {"--step-tokens", "48", "--max-batch-size", "8",
+                                              "--split-memory"};
+
 TEST_F(RealWorker, SplitMemoryGivesTheSameAnswers) {
   std::map<int, std::string> answers;
   for (const bool split : {false, true}) {
-    WorkerProcess worker(working_flags(split ? std::vector<std::string>{"--split-memory", "--max-batch-size", "6"}
-                                             : std::vector<std::string>{}));
+    WorkerProcess worker(working_flags(split ? kExactSplit : kExact));
     ASSERT_TRUE(worker.wait_until_ready()) << worker.fatal;
     std::vector<std::uint64_t> ids;
     for (int i = 0; i < 8; ++i) {
