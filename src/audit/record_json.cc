@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <optional>
@@ -143,10 +144,19 @@ void append_code_point(std::string& out, char32_t code) {
   }
 }
 
+bool is_plain(char c) {
+  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 // Cuts between code points, so that the rest stays valid JSON.
 void append_text(std::string& out, std::string_view text, std::size_t bytes_max) {
   constexpr std::string_view kCutMark = "\\u2026";
   const std::size_t start = out.size();
+  // Most texts need neither escape nor cut.
+  if (text.size() <= bytes_max && std::ranges::all_of(text, is_plain)) {
+    out.append(text);
+    return;
+  }
   std::size_t room_for_mark = start;  // where the text ends when the mark must still fit
   while (!text.empty()) {
     std::size_t bytes = 1;
@@ -212,33 +222,49 @@ class RecordDecoder::Parser {
         document.get_object().get(object)) {
       return false;
     }
-    for (auto field : object) {
-      std::string_view name;
-      simdjson::ondemand::value value;
-      if (field.unescaped_key().get(name) || field.value().get(value) ||
-          !set_field(record, name, value)) {
-        return false;
-      }
-    }
-    return true;  // what follows the object shows when the record is encoded again
+    return read_fields(object, record);
   }
 
  private:
-  static bool set_field(Record& record, std::string_view wanted, simdjson::ondemand::value& value) {
-    bool done = false;
-    each_field(record, [&](std::string_view name, auto& target) {
-      if (name != wanted || done) {
+  // One pass over both: the fields stand in the order of each_field() or the spelling is wrong.
+  // What follows the object shows when the record is encoded again.
+  static bool read_fields(simdjson::ondemand::object& object, Record& record) {
+    simdjson::ondemand::object_iterator at;
+    simdjson::ondemand::object_iterator end;
+    if (object.begin().get(at) || object.end().get(end)) {
+      return false;
+    }
+    bool good = true;
+    bool have = false;
+    std::string_view name;
+    simdjson::ondemand::value value;
+    each_field(record, [&](std::string_view wanted, auto& target) {
+      if (!good || (!have && !(at != end))) {
         return;
       }
-      using Target = std::remove_cvref_t<decltype(target)>;
-      if constexpr (std::is_integral_v<Target>) {
-        done = set_number(target, value);
-      } else {
-        std::string_view text;
-        done = !value.get_string().get(text) && set_from(text, target);
+      if (!have) {
+        simdjson::ondemand::field field;
+        good = !(*at).get(field) && !field.unescaped_key().get(name);
+        value = field.value();
+        have = true;
+      }
+      if (good && name == wanted) {
+        good = set_value(target, value);
+        have = false;
+        ++at;
       }
     });
-    return done;
+    return good && !have && !(at != end);
+  }
+
+  template <class Target>
+  static bool set_value(Target& target, simdjson::ondemand::value& value) {
+    if constexpr (std::is_integral_v<Target>) {
+      return set_number(target, value);
+    } else {
+      std::string_view text;
+      return !value.get_string().get(text) && set_from(text, target);
+    }
   }
 
   template <class Int>
