@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/file.h"
@@ -55,16 +56,26 @@ std::string values_of(const Config& c) {
                            c.tls.private_key, c.log.level, c.keys.passphrase_file}) {
     text += item + "\n";
   }
-  for (const std::int64_t item :
-       {c.server.https_port, c.server.http_port, c.server.threads, c.server.body_bytes_max,
-        c.server.connections_max, c.server.connections_per_address_max, c.server.idle_timeout_s,
-        c.server.request_timeout_s, c.server.keep_alive_s, c.server.drain_timeout_s,
-        c.keys.lifetime_days, c.limits.requests_per_minute, c.limits.concurrent_calls_per_key,
-        c.limits.concurrent_calls, c.limits.authentication_failures_per_minute,
-        c.audit.segment_mib, static_cast<std::int64_t>(c.models.size()),
-        static_cast<std::int64_t>(c.tls.names.size()),
-        static_cast<std::int64_t>(c.server.insecure_http_beyond_loopback),
-        static_cast<std::int64_t>(c.keys.accept_bare_hex)}) {
+  for (const std::int64_t item : {c.server.https_port,
+                                  c.server.http_port,
+                                  c.server.threads,
+                                  c.server.body_bytes_max,
+                                  c.server.connections_max,
+                                  c.server.connections_per_address_max,
+                                  c.server.idle_timeout_s,
+                                  c.server.request_timeout_s,
+                                  c.server.keep_alive_s,
+                                  c.server.drain_timeout_s,
+                                  c.keys.lifetime_days,
+                                  c.limits.requests_per_minute,
+                                  c.limits.concurrent_calls_per_key,
+                                  c.limits.concurrent_calls,
+                                  c.limits.authentication_failures_per_minute,
+                                  c.audit.segment_mib,
+                                  static_cast<std::int64_t>(c.models.size()),
+                                  static_cast<std::int64_t>(c.tls.names.size()),
+                                  static_cast<std::int64_t>(c.server.insecure_http_beyond_loopback),
+                                  static_cast<std::int64_t>(c.keys.accept_bare_hex)}) {
     text += std::to_string(item) + "\n";
   }
   return text;
@@ -120,10 +131,10 @@ TEST(Config, EveryKeyTakesItsDefaultFromFileAndEnvironment) {
 TEST(Config, EveryKeyRefusesAnotherType) {
   for (const ConfigKey& key : config_keys()) {
     const ConfigLoad load = parse(one_key(key, "{ nested = 1979-05-27 }"));
-    ASSERT_FALSE(load.problems.empty()) << key.name;
-    EXPECT_EQ(load.problems[0].line, 2U);
-    EXPECT_EQ(load.problems[0].key, key.section + "." + key.name);
-    EXPECT_TRUE(load.problems[0].message.starts_with("must be")) << load.problems[0].message;
+    const auto typed = std::ranges::find(load.problems, 2U, &ConfigProblem::line);
+    ASSERT_NE(typed, load.problems.end()) << key.name;
+    EXPECT_EQ(typed->key, key.section + "." + key.name);
+    EXPECT_TRUE(typed->message.starts_with("must be")) << typed->message;
   }
 }
 
@@ -182,8 +193,7 @@ INSTANTIATE_TEST_SUITE_P(
         Finding{"[log]\nlevel = 3\n", "a.toml:2: log.level must be text in quotes"},
         Finding{"[tls]\nnames = \"a\"\n",
                 R"(a.toml:2: tls.names must be a list such as ["a", "b"])"},
-        Finding{"[tls]\nnames = [\"a\", 3]\n",
-                "a.toml:2: tls.names must hold only text in quotes"},
+        Finding{"[tls]\nnames = [\"a\", 3]\n", "a.toml:2: tls.names must hold only text in quotes"},
         Finding{"[model]\npath = \"m\"\n",
                 "a.toml:1: model must be written as [[model]], with two brackets"},
         Finding{"[[model]]\nname = \"m\"\n",
@@ -245,8 +255,9 @@ TEST(Config, EnvironmentProblemsNameTheVariable) {
 }
 
 TEST(Config, ModelTakesItsNameFromItsFile) {
-  const ConfigLoad load = parse("[[model]]\npath = \"/models/SmolLM2.Q4_1.gguf\"\nthreads = 3\n"
-                                "[[model]]\nname = \"b\"\npath = \"b.gguf\"\n");
+  const ConfigLoad load = parse(
+      "[[model]]\npath = \"/models/SmolLM2.Q4_1.gguf\"\nthreads = 3\n"
+      "[[model]]\nname = \"b\"\npath = \"b.gguf\"\n");
   ASSERT_TRUE(load.problems.empty());
   ASSERT_EQ(load.config.models.size(), 2U);
   EXPECT_EQ(load.config.models[0].name, "SmolLM2.Q4_1");
@@ -257,12 +268,12 @@ TEST(Config, ModelTakesItsNameFromItsFile) {
 
 TEST(Config, PlainHttpIsKeptOnLoopback) {
   for (const char* address : {"127.0.0.1", "127.8.8.8", "::1", "localhost"}) {
-    EXPECT_TRUE(parse("[server]\nhttp_address = \"" + std::string(address) + "\"\n")
-                    .problems.empty());
+    EXPECT_TRUE(
+        parse("[server]\nhttp_address = \"" + std::string(address) + "\"\n").problems.empty());
   }
   for (const char* address : {"0.0.0.0", "::", "192.0.2.1", "", "128.0.0.1"}) {
-    EXPECT_FALSE(parse("[server]\nhttp_address = \"" + std::string(address) + "\"\n")
-                     .problems.empty());
+    EXPECT_FALSE(
+        parse("[server]\nhttp_address = \"" + std::string(address) + "\"\n").problems.empty());
   }
   EXPECT_TRUE(parse("[server]\nhttp_address = \"0.0.0.0\"\nhttp_port = 0\n").problems.empty());
   EXPECT_TRUE(parse("[server]\nhttp_address = \"0.0.0.0\"\ninsecure_http_beyond_loopback = true\n")

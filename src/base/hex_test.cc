@@ -14,9 +14,12 @@ RC_GTEST_PROP(Hex, RoundTrip, (const std::string& bytes)) {
   RC_ASSERT(from_hex(text).value() == bytes);
 }
 
-RC_GTEST_PROP(Hex, WhatParsesHasOneSpelling, (const std::string& text)) {
+RC_GTEST_PROP(Hex, WhatParsesHasOneSpelling, ()) {
+  const auto text = *rc::gen::container<std::string>(rc::gen::elementOf(std::string("0189abfAF ")));
   const auto bytes = from_hex(text);
-  RC_ASSERT(!bytes || to_hex(*bytes) == text);
+  if (bytes) {
+    RC_ASSERT(to_hex(*bytes) == text);
+  }
 }
 
 TEST(Hex, KnownValues) {
@@ -26,7 +29,8 @@ TEST(Hex, KnownValues) {
 }
 
 TEST(Hex, RefusesWhatIsNotLowerCaseHex) {
-  for (const char* text : {"0", "abc", "0g", "g0", "AB", "0x", " 0", "0 ", "a\n", "/0", ":0", "`0"}) {
+  for (const char* text :
+       {"0", "abc", "0g", "g0", "AB", "0x", " 0", "0 ", "a\n", "/0", ":0", "`0"}) {
     const auto bytes = from_hex(text);
     ASSERT_FALSE(bytes) << text;
     EXPECT_EQ(bytes.error().code, Code::invalid_argument) << text;

@@ -24,9 +24,8 @@ std::string without_time(const std::string& line) {
 }
 
 TEST(Log, OneJsonObjectALine) {
-  const std::string line = logged([] {
-    log::info("ready", {{"model", "demo"}, {"port", 8443}, {"ok", true}, {"load", 0.5}});
-  });
+  const std::string line = logged(
+      [] { log::info("ready", {{"model", "demo"}, {"port", 8443}, {"ok", true}, {"load", 0.5}}); });
   EXPECT_EQ(
       without_time(line),
       R"({"level":"info","message":"ready","model":"demo","port":8443,"ok":true,"load":0.500})"
@@ -36,10 +35,9 @@ TEST(Log, OneJsonObjectALine) {
 TEST(Log, NothingBreaksOutOfItsString) {
   const std::string text("a\"b\\c\nd\re\tf\x01g\x7Fh\0i", 17);
   const std::string line = logged([&] { log::warn("field", {{"text", text}}); });
-  EXPECT_EQ(without_time(line),
-            R"({"level":"warning","message":"field","text":)"
-            R"("a\"b\\c\u000ad\u000de\u0009f\u0001g\u007fh\u0000i"})"
-            "\n");
+  EXPECT_EQ(without_time(line), R"({"level":"warning","message":"field","text":)"
+                                R"("a\"b\\c\u000ad\u000de\u0009f\u0001g\u007fh\u0000i"})"
+                                "\n");
 }
 
 TEST(Log, FormatMarkersAreText) {

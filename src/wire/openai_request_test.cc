@@ -218,8 +218,7 @@ std::vector<Refused> wrong_messages() {
       {"messages", Json(limits::kMessagesMax + 1, content("x")[0]), "messages", "invalid_value"},
       {"messages", one("hi"), "messages[0]", "invalid_type"},
       {"messages", one({{"content", "x"}}), "messages[0].role", "invalid_value"},
-      {"messages", one({{"role", "root"}, {"content", "x"}}), "messages[0].role",
-       "invalid_value"},
+      {"messages", one({{"role", "root"}, {"content", "x"}}), "messages[0].role", "invalid_value"},
       {"messages", one({{"role", 3}, {"content", "x"}}), "role", "invalid_type"},
       {"messages", one({{"role", "user"}}), "messages[0].content", "missing_required_parameter"},
       {"messages", content(3), "messages[0].content", "invalid_type"},
@@ -240,8 +239,7 @@ INSTANTIATE_TEST_SUITE_P(Unsupported, RefusedFields, testing::ValuesIn(unsupport
 INSTANTIATE_TEST_SUITE_P(Messages, RefusedFields, testing::ValuesIn(wrong_messages()));
 
 TEST_P(RefusedFields, NameTheFieldAndTheCode) {
-  expect_refusal(chat_with(GetParam().field, GetParam().value), GetParam().param,
-                 GetParam().code);
+  expect_refusal(chat_with(GetParam().field, GetParam().value), GetParam().param, GetParam().code);
 }
 
 TEST(ChatRequest, UnsupportedFieldsThatAskForNothingAreFine) {
@@ -254,8 +252,8 @@ TEST(ChatRequest, UnsupportedFieldsThatAskForNothingAreFine) {
 TEST(ChatRequest, ContentParts) {
   const auto call = chat_with(
       "messages",
-      {{{"role", "developer"}, {"content", {{{"type", "text"}, {"text", "one "}},
-                                            {{"type", "text"}, {"text", "two"}}}}},
+      {{{"role", "developer"},
+        {"content", {{{"type", "text"}, {"text", "one "}}, {{"type", "text"}, {"text", "two"}}}}},
        {{"role", "assistant"}, {"content", nullptr}, {"reasoning_content", "hm"}},
        {{"role", "tool"}, {"content", "4"}, {"tool_call_id", "t1"}, {"name", "sum"}},
        {{"role", "assistant"}, {"content", {{{"type", "refusal"}, {"refusal", "no"}}}}},

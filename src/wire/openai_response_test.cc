@@ -30,12 +30,11 @@ constexpr const char* kUsage =
     R"("prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6})";
 
 TEST(AnswerBody, Chat) {
-  EXPECT_EQ(
-      answer_body(head(Shape::chat), {{"Hi \"you\"\n", "", FINISH_STOP}}, usage()),
-      R"({"id":"chatcmpl-1","object":"chat.completion","created":1795000000,"model":"demo",)"
-      R"("choices":[{"index":0,"message":{"role":"assistant","content":"Hi \"you\"\n",)"
-      R"("refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":)" +
-          std::string(kUsage) + R"(,"system_fingerprint":null})");
+  EXPECT_EQ(answer_body(head(Shape::chat), {{"Hi \"you\"\n", "", FINISH_STOP}}, usage()),
+            R"({"id":"chatcmpl-1","object":"chat.completion","created":1795000000,"model":"demo",)"
+            R"("choices":[{"index":0,"message":{"role":"assistant","content":"Hi \"you\"\n",)"
+            R"("refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":)" +
+                std::string(kUsage) + R"(,"system_fingerprint":null})");
 }
 
 TEST(AnswerBody, ChatWithReasoningAndChoices) {
@@ -166,11 +165,18 @@ TEST(ErrorBody, AllFourKeysAlways) {
 }
 
 TEST(ToRefusal, EveryCodeHasAStatusAndInnerErrorsStayInside) {
-  const std::map<Code, int> statuses = {
-      {Code::invalid_argument, 400},   {Code::not_found, 404},         {Code::already_exists, 409},
-      {Code::unauthenticated, 401},    {Code::permission_denied, 403}, {Code::resource_exhausted, 429},
-      {Code::unavailable, 503},        {Code::corrupt, 500},           {Code::io, 500},
-      {Code::cancelled, 499},          {Code::timeout, 504},           {Code::internal, 500}};
+  const std::map<Code, int> statuses = {{Code::invalid_argument, 400},
+                                        {Code::not_found, 404},
+                                        {Code::already_exists, 409},
+                                        {Code::unauthenticated, 401},
+                                        {Code::permission_denied, 403},
+                                        {Code::resource_exhausted, 429},
+                                        {Code::unavailable, 503},
+                                        {Code::corrupt, 500},
+                                        {Code::io, 500},
+                                        {Code::cancelled, 499},
+                                        {Code::timeout, 504},
+                                        {Code::internal, 500}};
   EXPECT_EQ(statuses.size(), static_cast<std::size_t>(Code::internal) + 1);
   for (const auto& [code, status] : statuses) {
     const Refusal refusal = to_refusal({code, "/var/secret/path"});
