@@ -1,0 +1,1 @@
+"""What the tests start and talk to: a Deepmoat server, llama-server, raw HTTP."""
