@@ -13,6 +13,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "gateway/pipeline.h"
@@ -44,6 +46,25 @@ std::string presented_key(const Parser::value_type& request) {
     return std::string(authorization.substr(kBearer.size()));
   }
   return std::string(to_view(request["x-api-key"]));
+}
+
+// What the parser lets through and RFC 9112 does not. A proxy in front of us must never see
+// another end of a request than we do.
+std::optional<std::string_view> framing_fault(const Parser::value_type& request) {
+  const std::size_t hosts = request.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && request.version() >= 11)) {
+    return "a request has exactly one Host";  // section 3.2
+  }
+  const std::size_t encodings = request.count(http::field::transfer_encoding);
+  if (encodings == 0) {
+    return std::nullopt;
+  }
+  const bool chunked_alone =
+      encodings == 1 && beast::iequals(request[http::field::transfer_encoding], "chunked");
+  if (!chunked_alone || request.version() < 11) {
+    return "Transfer-Encoding may only be chunked, and only in HTTP/1.1";  // section 6.1
+  }
+  return std::nullopt;
 }
 
 template <class Stream>
@@ -95,9 +116,15 @@ class Connection final : public Responder,
     message.prepare_payload();
     bytes_sent_ += message.body().size();
     arm_deadline(config_->server.request_timeout_s);
-    auto [error, bytes] = co_await http::async_write(stream_, message, kAwait);
+    if (head_) {
+      http::response_serializer<http::string_body> serializer{message};
+      auto [error, bytes] = co_await http::async_write_header(stream_, serializer, kAwait);
+      note_write(error);
+    } else {
+      auto [error, bytes] = co_await http::async_write(stream_, message, kAwait);
+      note_write(error);
+    }
     disarm_deadline();
-    note_write(error);
     co_return !gone_;
   }
 
@@ -158,6 +185,14 @@ class Connection final : public Responder,
 
  private:
   auto& lowest() { return stream_.lowest_layer(); }
+
+  auto& under_tls() {
+    if constexpr (std::is_same_v<Stream, TlsStream>) {
+      return stream_.next_layer();
+    } else {
+      return stream_;
+    }
+  }
 
   // A passed deadline closes the socket: whatever waited on it then ends with an error.
   void arm_deadline(std::int64_t seconds) {
@@ -277,7 +312,9 @@ class Connection final : public Responder,
   // request would begin is not known any more.
   asio::awaitable<void> refuse_unreadable(boost::system::error_code error) {
     keep_alive_ = false;
+    unread_ = true;
     version_ = 11;
+    head_ = false;
     wire::Refusal refusal;
     if (error == http::error::body_limit) {
       refusal = {.status = 413,
@@ -307,6 +344,7 @@ class Connection final : public Responder,
   asio::awaitable<bool> serve_request(Parser::value_type request) {
     version_ = request.version();
     keep_alive_ = request.keep_alive();
+    head_ = request.method() == http::verb::head;
     bytes_sent_ = 0;
     const auto id = choose_request_id(to_view(request["x-request-id"]));
     if (!id) {
@@ -314,6 +352,13 @@ class Connection final : public Responder,
       co_return false;
     }
     request_id_ = id->value();
+    if (const auto fault = framing_fault(request)) {
+      keep_alive_ = false;
+      Response response = to_response(wire::invalid(
+          "", fmt::format("The request is not valid HTTP/1.1: {}", *fault), "invalid_http"));
+      co_await send(std::move(response));
+      co_return false;
+    }
     ReceivedCall call{.request_id = *id,
                       .presented_key = presented_key(request),
                       .address = address_,
@@ -347,6 +392,7 @@ class Connection final : public Responder,
       refusal.status = 405;
       refusal.code = "method_not_allowed";
       refusal.message = fmt::format("{} takes {}.", path, match.allowed_methods);
+      refusal.allow = std::move(match.allowed_methods);
     }
     co_await refuse_call(std::move(call), std::move(refusal), *this, shard_.services);
   }
@@ -364,8 +410,23 @@ class Connection final : public Responder,
     }
     boost::system::error_code ignored;
     lowest().shutdown(asio::socket_base::shutdown_send, ignored);
+    if (unread_) {
+      co_await discard_the_rest();
+    }
     close_now();
     disarm_deadline();
+  }
+
+  // Closing a socket with unread bytes resets it, and the client loses the answer that says why.
+  asio::awaitable<void> discard_the_rest() {
+    std::array<char, 4096> discarded{};
+    const asio::mutable_buffer buffer = asio::buffer(discarded);
+    for (;;) {
+      auto [error, bytes] = co_await under_tls().async_read_some(buffer, kAwait);
+      if (error) {
+        co_return;
+      }
+    }
   }
 
   Stream stream_;
@@ -385,6 +446,8 @@ class Connection final : public Responder,
   bool reading_ = false;
   bool in_call_ = false;
   bool gone_ = false;
+  bool head_ = false;    // the request is a HEAD: its answer has no body
+  bool unread_ = false;  // the rest of a refused request may still be coming
 };
 
 // An IPv4 client on an IPv6 listener counts under its IPv4 address.

@@ -110,9 +110,9 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
   FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
   account(finished, services);
   trail.record.bytes_out = responder.bytes_sent();
+  std::string reason = finished.failure ? finished.failure->code : std::string();
   const auto recorded =
-      co_await trail.result(outcome_of(finished), status_of(finished),
-                            finished.failure ? finished.failure->code : std::string());
+      co_await trail.result(outcome_of(finished), status_of(finished), std::move(reason));
   if (!recorded) {
     finished.failure = audit_unavailable();
   }

@@ -24,10 +24,10 @@ Usage usage() {
   return made;
 }
 
-constexpr const char* kUsage =
-    R"({"prompt_tokens":10,"completion_tokens":7,"total_tokens":17,)"
-    R"("prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2},)"
-    R"("prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6})";
+constexpr const char* kUsage = R"({"prompt_tokens":10,"completion_tokens":7,"total_tokens":17,)"
+                               R"("prompt_tokens_details":{"cached_tokens":4},)"
+                               R"("completion_tokens_details":{"reasoning_tokens":2},)"
+                               R"("prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6})";
 
 TEST(AnswerBody, Chat) {
   EXPECT_EQ(answer_body(head(Shape::chat), {{"Hi \"you\"\n", "", FINISH_STOP}}, usage()),
@@ -49,11 +49,11 @@ TEST(AnswerBody, ChatWithReasoningAndChoices) {
 }
 
 TEST(AnswerBody, Completion) {
-  EXPECT_EQ(
-      answer_body(head(Shape::completion), {{" upon", "", FINISH_LENGTH}}, usage()),
-      R"({"id":"chatcmpl-1","object":"text_completion","created":1795000000,"model":"demo",)"
-      R"("choices":[{"index":0,"text":" upon","logprobs":null,"finish_reason":"length"}],"usage":)" +
-          std::string(kUsage) + R"(,"system_fingerprint":null})");
+  EXPECT_EQ(answer_body(head(Shape::completion), {{" upon", "", FINISH_LENGTH}}, usage()),
+            R"({"id":"chatcmpl-1","object":"text_completion","created":1795000000,"model":"demo",)"
+            R"("choices":[{"index":0,"text":" upon","logprobs":null,"finish_reason":"length"}],)"
+            R"("usage":)" +
+                std::string(kUsage) + R"(,"system_fingerprint":null})");
 }
 
 TEST(AnswerBody, Predict) {

@@ -18,6 +18,7 @@ struct Refusal {
   std::string message;              // for a person: names the field and the fix
   std::string param;                // the field at fault; empty: null
   std::uint32_t retry_after_s = 0;  // 0: no Retry-After header
+  std::string allow;                // methods that a path takes, for a 405; empty: no Allow header
 };
 
 template <class T = void>

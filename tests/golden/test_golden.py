@@ -1,9 +1,10 @@
-"""Requests and the whole answers to them, as text beside this file. Each *.txt holds a request, a
-line `----` and the answer. In a request {{admin}}, {{user}}, {{fresh}} (of this case alone),
-{{revoked}} and {{expired}} are keys, {{x*9}} is nine x, and each {{again}} sends it once more. In an
-answer {{id}} stands for any request id, {{seconds}} for any wait.
+"""Requests and the whole answers to them, as text beside this file.
 
-`pytest tests/golden --update-golden` writes the answers anew; look at the difference then."""
+Each *.txt holds a request, a line `----` and the answer. In a request {{admin}}, {{user}},
+{{fresh}} (of this case alone), {{revoked}} and {{expired}} are keys, {{x*9}} is nine x, and each
+{{again}} sends it once more. In an answer {{id}} stands for any request id, {{seconds}} for any
+wait. `pytest tests/golden --update-golden` writes the answers anew; look at the difference then.
+"""
 
 import re
 from pathlib import Path

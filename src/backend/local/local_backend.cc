@@ -158,6 +158,7 @@ class LocalBackend::Supervisor {
     int runs = 0;              // how often it was sent to a worker
     bool in_worker = false;
     bool begun = false;  // an event has gone out, so it cannot run again
+    bool cancelled = false;
   };
   using Calls = std::map<std::uint64_t, Call>;
 
@@ -196,6 +197,7 @@ class LocalBackend::Supervisor {
   }
 
   void start_worker() {
+    started_at_ = clock_.mono_ns();  // of the attempt, so that one that fails backs off too
     auto started = WorkerProcess::start(options_.command);
     if (!started) {
       log::error("cannot start the model's worker",
@@ -208,7 +210,6 @@ class LocalBackend::Supervisor {
     decoder_ = wire::FrameDecoder();
     outbox_.clear();
     ready_ = false;
-    started_at_ = clock_.mono_ns();
     last_frame_at_ = started_at_;
     log::info("started the model's worker", {{"model", options_.name}, {"pid", worker_->pid()}});
   }
@@ -279,12 +280,17 @@ class LocalBackend::Supervisor {
       wire::ToWorker frame;
       frame.mutable_cancel()->set_call_id(id);
       outbox_ += wire::encode_frame(frame);
+      found->second.cancelled = true;
       return;
     }
+    finish_cancelled(found);
+  }
+
+  void finish_cancelled(Calls::iterator call) {
     wire::Finished finished;
-    finished.set_call_id(id);
+    finished.set_call_id(call->first);
     finished.set_cancelled(true);
-    finish(found, finished);
+    finish(call, finished);
   }
 
   void finish(Calls::iterator call, InferenceEvent last) {
@@ -491,7 +497,9 @@ class LocalBackend::Supervisor {
       }
       call->second.in_worker = false;
       call->second.give_up_at = clock_.mono_ns() + options_.load_wait_ms * kMillis;
-      if (call->second.begun || call->second.runs > 1) {
+      if (call->second.cancelled) {
+        finish_cancelled(call);
+      } else if (call->second.begun || call->second.runs > 1) {
         finish(call, Broken{worker_crashed()});
       }
     }

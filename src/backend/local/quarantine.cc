@@ -1,5 +1,8 @@
 #include "backend/local/quarantine.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <functional>
 
 namespace deepmoat::backend {
@@ -12,7 +15,14 @@ constexpr std::size_t kFingerprintsMax = 4096;  // beyond it the memory of old c
 std::uint64_t Quarantine::fingerprint(const wire::InferRequest& request) {
   wire::InferRequest content = request;
   content.set_call_id(0);
-  return std::hash<std::string>{}(content.SerializeAsString());
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream sink(&bytes);
+    google::protobuf::io::CodedOutputStream stream(&sink);
+    stream.SetSerializationDeterministic(true);  // a map's order would change with every call
+    content.SerializeToCodedStream(&stream);
+  }
+  return std::hash<std::string>{}(bytes);
 }
 
 void Quarantine::strike(std::uint64_t fingerprint) {

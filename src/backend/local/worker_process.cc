@@ -98,6 +98,8 @@ Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
     // dup2 onto itself would keep close-on-exec.
     ::fcntl(theirs.get(), F_SETFD, 0);
   }
+  // Whatever else is open here, by us or by who started us, is no business of a worker.
+  posix_spawn_file_actions_addclosefrom_np(&actions, kChildSocket + 1);
   std::vector<std::string> list = arguments(command);
   // OpenMP threads that spin at a barrier cost up to 20x on a busy machine (docs/decisions).
   std::vector<std::string> environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8",

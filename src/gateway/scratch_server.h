@@ -1,0 +1,289 @@
+// For this module's tests: a server over real services in a folder that goes away, with a scripted
+// backend instead of a worker, and a client that sends and reads bytes as they are.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "audit/log.h"
+#include "base/file.h"
+#include "base/scratch_folder.h"
+#include "crypto/certificate.h"
+#include "crypto/key_file.h"
+#include "gateway/server.h"
+#include "identity/key_service.h"
+#include "store/database.h"
+
+namespace deepmoat::gateway {
+
+// Does with a call what its first message says, on a thread of its own.
+class ScriptedBackend final : public backend::Backend {
+ public:
+  CallId submit(wire::InferRequest request, backend::EventSink sink) override {
+    const std::lock_guard lock(mutex_);
+    const CallId id(++last_id_);
+    const std::string wish =
+        request.has_chat() ? request.chat().messages(0).content() : request.text();
+    if (wish == "wait") {
+      sink(delta("begun"));
+      waiting_.emplace(id, std::move(sink));
+      return id;
+    }
+    threads_.emplace_back(
+        [wish, n = request.n(), sink = std::move(sink)]() mutable { play(wish, n, sink); });
+    return id;
+  }
+
+  void cancel(CallId call) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = waiting_.find(call);
+    if (found != waiting_.end()) {
+      wire::Finished finished;
+      finished.set_cancelled(true);
+      found->second(finished);
+      waiting_.erase(found);
+      ++cancelled_;
+    }
+  }
+
+  [[nodiscard]] backend::BackendStatus status() const override {
+    return {.health = backend::Health::ready};
+  }
+  void shut_down() override {}
+  [[nodiscard]] int cancelled() const {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
+
+ private:
+  static wire::Delta delta(const std::string& text, std::uint32_t index = 0) {
+    wire::Delta made;
+    made.set_content(text);
+    made.set_index(index);
+    return made;
+  }
+
+  static void play(const std::string& wish, std::uint32_t n, backend::EventSink& sink) {
+    if (wish == "refuse") {
+      sink(wire::Refusal{.status = 503, .code = "model_loading", .retry_after_s = 5});
+      return;
+    }
+    for (std::uint32_t index = 0; index < n; ++index) {
+      sink(delta("you said ", index));
+      sink(delta(wish, index));
+    }
+    if (wish == "break") {
+      sink(backend::Broken{{.status = 500, .code = "worker_crashed", .message = "It died."}});
+      return;
+    }
+    for (std::uint32_t index = 0; index < n; ++index) {
+      wire::ChoiceFinished done;
+      done.set_index(index);
+      done.set_reason(wire::FINISH_STOP);
+      sink(done);
+    }
+    wire::Finished finished;
+    finished.mutable_usage()->set_prompt_tokens(3);
+    finished.mutable_usage()->set_completion_tokens(2);
+    sink(finished);
+  }
+
+  mutable std::mutex mutex_;
+  std::uint64_t last_id_ = 0;
+  int cancelled_ = 0;
+  std::map<CallId, backend::EventSink> waiting_;
+  std::vector<std::jthread> threads_;
+};
+
+// One connection. Every wait ends after a while, so that a test fails rather than hangs.
+class RawClient {
+ public:
+  explicit RawClient(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connect_to(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  explicit RawClient(const std::filesystem::path& path)
+      : socket_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.string().copy(address.sun_path, sizeof address.sun_path - 1);
+    connect_to(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+
+  void send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t put = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (put <= 0) {
+        return;  // the server has closed; what it answered says why
+      }
+      bytes.remove_prefix(static_cast<std::size_t>(put));
+    }
+  }
+  void end_sending() { ::shutdown(socket_.get(), SHUT_WR); }
+  void close() { socket_.reset(); }
+
+  // Everything up to the server's close.
+  std::string rest() {
+    while (receive()) {
+    }
+    return std::exchange(received_, "");
+  }
+  std::string until(std::string_view text) {
+    std::size_t at = 0;
+    while ((at = received_.find(text)) == std::string::npos) {
+      if (!receive()) {
+        ADD_FAILURE() << "no \"" << text << "\" in: " << received_;
+        return std::exchange(received_, "");
+      }
+    }
+    std::string taken = received_.substr(0, at + text.size());
+    received_.erase(0, taken.size());
+    return taken;
+  }
+  // A head, and the body that its Content-Length frames.
+  std::string answer() {
+    const std::string head = until("\r\n\r\n");
+    const std::size_t at = head.find("Content-Length: ");
+    return head + (at == std::string::npos ? "" : bytes(std::stoul(head.substr(at + 16))));
+  }
+  std::string bytes(std::size_t count) {
+    while (received_.size() < count && receive()) {
+    }
+    std::string taken = received_.substr(0, count);
+    received_.erase(0, taken.size());
+    return taken;
+  }
+
+ private:
+  void connect_to(const sockaddr* address, socklen_t length) {
+    const timeval patience{60, 0};
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    EXPECT_EQ(::connect(socket_.get(), address, length), 0);
+  }
+  bool receive() {
+    char buffer[4096];
+    const ssize_t got = ::recv(socket_.get(), buffer, sizeof buffer, 0);
+    if (got > 0) {
+      received_.append(buffer, static_cast<std::size_t>(got));
+    }
+    EXPECT_FALSE(got < 0 && errno == EAGAIN) << "the server neither answers nor closes";
+    return got > 0;
+  }
+
+  UniqueFd socket_;
+  std::string received_;
+};
+
+inline std::uint16_t free_port() {
+  const UniqueFd probe(::socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  EXPECT_EQ(::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), length), 0);
+  ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  return ntohs(address.sin_port);
+}
+
+class ScratchServer {
+ public:
+  static constexpr std::size_t kBodyBytesMax = 64 * 1024;
+
+  ScratchServer()
+      : authority_(secrets_), authenticator_(authority_), config_(configuration()), blocking_(1) {
+    log_ =
+        taken(audit::Log::open({.directory = folder_ / "audit", .segment_bytes = 1 << 20}, clock_));
+    database_ = taken(store::Database::open(folder_ / "deepmoat.db"));
+    keys_ = taken(identity::KeyService::open(
+        *database_,
+        [this](audit::Record record) { return log_->append_and_wait(std::move(record)); },
+        authenticator_, authority_, clock_, secrets_.id));
+    auto backend = std::make_unique<ScriptedBackend>();
+    backend_ = backend.get();
+    std::vector<Model> list;
+    list.push_back({.name = ModelName("demo"), .version = "v", .backend = std::move(backend)});
+    models_ = std::make_unique<Models>(taken(Models::make(std::move(list))));
+    services_ =
+        std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
+                                   authenticator_, failures_, *keys_, ledger_, *models_, blocking_);
+    const auto tls = taken(
+        crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
+    options_ = {.certificate = tls.server_certificate,
+                .private_key = tls.server_key,
+                .local_socket = folder_ / "socket"};
+    server_ = taken(Server::start(*services_, options_));
+  }
+  ~ScratchServer() {
+    server_->stop();
+    blocking_.join();
+  }
+  ScratchServer(const ScratchServer&) = delete;
+  ScratchServer& operator=(const ScratchServer&) = delete;
+
+  [[nodiscard]] RawClient client() const { return RawClient(http_port_); }
+  [[nodiscard]] RawClient local_client() const { return RawClient(folder_ / "socket"); }
+  ScriptedBackend& backend() { return *backend_; }
+  Server& server() { return *server_; }
+  identity::KeyService& keys() { return *keys_; }
+  [[nodiscard]] const ServerOptions& options() const { return options_; }
+
+  static identity::Actor boss() {
+    return {.operator_id = "boss", .role = "admin", .authentication = "command_line"};
+  }
+
+ private:
+  template <class T>
+  static T taken(Result<T> result) {
+    EXPECT_TRUE(result) << result.error().message;
+    return *std::move(result);
+  }
+  static crypto::RootSecrets root_secrets() {
+    return {.signing = Secret(std::string(32, 's')),
+            .pepper = Secret(std::string(32, 'p')),
+            .audit_fingerprint = Secret(std::string(32, 'f')),
+            .id = std::string(32, 'a')};
+  }
+  Config configuration() const {
+    Config config;
+    config.server.https_address = "127.0.0.1";
+    config.server.https_port = https_port_;
+    config.server.http_port = http_port_;
+    config.server.threads = 2;
+    config.server.body_bytes_max = kBodyBytesMax;
+    return config;
+  }
+
+  ScratchFolder folder_;
+  SystemClock clock_;
+  std::uint16_t https_port_ = free_port();
+  std::uint16_t http_port_ = free_port();
+  crypto::RootSecrets secrets_ = root_secrets();
+  identity::KeyAuthority authority_;
+  identity::Authenticator authenticator_;
+  identity::FailureLimiter failures_{{.failures_per_minute = 0}};
+  quota::Ledger ledger_;
+  LiveConfig config_;
+  boost::asio::thread_pool blocking_;
+  std::unique_ptr<audit::Log> log_;
+  std::unique_ptr<store::Database> database_;
+  std::unique_ptr<identity::KeyService> keys_;
+  ScriptedBackend* backend_ = nullptr;
+  std::unique_ptr<Models> models_;
+  std::unique_ptr<Services> services_;
+  ServerOptions options_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace deepmoat::gateway
