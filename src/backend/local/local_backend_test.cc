@@ -145,10 +145,10 @@ class LocalBackendTest : public testing::Test {
     wait_until(health_name(health).data(), [&] { return backend_->status().health == health; });
   }
 
-  // Lets time pass for a SteppedClock until the worker has been started this often.
-  void pass_until_starts(SteppedClock& clock, std::size_t count, std::int64_t step_ms) {
+  // Lets time pass on the stepped clock until the worker has been started this often.
+  void pass_until_starts(std::size_t count, std::int64_t step_ms) {
     wait_until("another start", [&] {
-      clock.advance_ms(step_ms);
+      stepped_clock_.advance_ms(step_ms);
       return starts().size() >= count;
     });
   }
@@ -156,6 +156,7 @@ class LocalBackendTest : public testing::Test {
   std::string program_ = DEEPMOAT_FAKE_WORKER;
   ScratchFolder folder_;
   SystemClock system_clock_;
+  SteppedClock stepped_clock_;
   std::string mode_;
   std::mutex mutex_;
   std::vector<std::string> avoided_;
@@ -280,15 +281,14 @@ TEST_F(LocalBackendTest, VariantThatFaultsIsAvoidedAndReported) {
 }
 
 TEST_F(LocalBackendTest, CallsThatWaitTooLongForAModelAreRefused) {
-  SteppedClock clock;
-  LocalBackend& backend = start("never-ready", &clock);
+  LocalBackend& backend = start("never-ready", &stepped_clock_);
   Events events;
   backend.submit(asking("hello"), events.sink());
   wait_until("progress", [&] { return backend.status().load_fraction > 0; });
-  clock.advance_ms(19'999);
+  stepped_clock_.advance_ms(19'999);
   EXPECT_EQ(backend.status().health, Health::loading);
   EXPECT_FALSE(events.ended());
-  clock.advance_ms(2);
+  stepped_clock_.advance_ms(2);
   EXPECT_EQ(events.outcome(), "refused model_loading");
   const auto refusal = std::get<wire::Refusal>(events.last());
   EXPECT_EQ(refusal.status, 503);
@@ -296,33 +296,31 @@ TEST_F(LocalBackendTest, CallsThatWaitTooLongForAModelAreRefused) {
 }
 
 TEST_F(LocalBackendTest, WorkerThatDiesAgainAndAgainIsStartedLessAndLessOften) {
-  SteppedClock clock;
-  LocalBackend& backend = start("exits", &clock);
+  LocalBackend& backend = start("exits", &stepped_clock_);
   std::uint64_t deaths = 0;
   for (const std::int64_t wait_ms : {45, 135, 400, 1'200, 3'600, 10'000, 10'000}) {
     ++deaths;
     wait_until("the worker has died", [&] { return backend.status().restarts == deaths; });
     EXPECT_EQ(backend.status().health, Health::restarting);
-    const MonoNanos died_at = clock.mono_ns();
-    pass_until_starts(clock, deaths + 1, wait_ms / 20);
-    const std::int64_t waited_ms = (clock.mono_ns() - died_at) / 1'000'000;
+    const MonoNanos died_at = stepped_clock_.mono_ns();
+    pass_until_starts(deaths + 1, wait_ms / 20);
+    const std::int64_t waited_ms = (stepped_clock_.mono_ns() - died_at) / 1'000'000;
     EXPECT_GE(waited_ms, wait_ms) << "after death " << deaths;
   }
   EXPECT_NE(backend.status().failure.find("status 7"), std::string::npos);
 }
 
 TEST_F(LocalBackendTest, ProgramThatIsMissingIsTriedLessAndLessOften) {
-  SteppedClock clock;
   program_ = (folder_ / "no-such-program").string();
-  LocalBackend& backend = start("ok", &clock);
+  LocalBackend& backend = start("ok", &stepped_clock_);
   wait_until("tried", [&] { return backend.status().restarts == 1; });
   EXPECT_NE(backend.status().failure.find("no-such-program"), std::string::npos);
   for (std::uint64_t round = 2; round <= 6; ++round) {
-    clock.advance_ms(10'000);
+    stepped_clock_.advance_ms(10'000);
     wait_until("tried again", [&] { return backend.status().restarts == round; });
   }
   // By now the wait is ten seconds; it is still when the clock is.
-  clock.advance_ms(5'000);
+  stepped_clock_.advance_ms(5'000);
   std::this_thread::sleep_for(milliseconds(100));
   EXPECT_EQ(backend.status().restarts, 6U);
 }
@@ -372,28 +370,26 @@ TEST_F(LocalBackendTest, WorkerThatBreaksTheProtocolIsEnded) {
 }
 
 TEST_F(LocalBackendTest, BusyWorkerThatIsSilentIsKilled) {
-  SteppedClock clock;
-  LocalBackend& backend = start("ok", &clock);
+  LocalBackend& backend = start("ok", &stepped_clock_);
   wait_health(Health::ready);
   const pid_t first = backend.worker_pid();
   Events events;
   backend.submit(asking("wait after a word"), events.sink());
   events.wait_begun();
-  clock.advance_ms(29'000);
+  stepped_clock_.advance_ms(29'000);
   std::this_thread::sleep_for(milliseconds(60));
   EXPECT_EQ(backend.worker_pid(), first);
-  clock.advance_ms(2'000);
+  stepped_clock_.advance_ms(2'000);
   EXPECT_EQ(events.outcome(), "broken worker_crashed");
   EXPECT_EQ(backend.status().failure, "the worker hung");
 }
 
 TEST_F(LocalBackendTest, IdleWorkerMayBeSilent) {
-  SteppedClock clock;
-  LocalBackend& backend = start("ok", &clock);
+  LocalBackend& backend = start("ok", &stepped_clock_);
   wait_health(Health::ready);
   EXPECT_EQ(ask("hello"), "finished");
   for (int i = 0; i < 5; ++i) {
-    clock.advance_ms(100'000);
+    stepped_clock_.advance_ms(100'000);
     EXPECT_EQ(ask("hello"), "finished");
   }
   EXPECT_EQ(backend.status().restarts, 0U);
