@@ -31,6 +31,7 @@ sigset_t block_signals() {
   }
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, not our end
   return signals;
 }
 

@@ -95,9 +95,7 @@ AnswerStep Answer::push(Token token) {
     stopped = out.stopped;
   }
   if (step.end && !stopped) {
-    // A half character or what might have begun a stop text belongs to the answer after all.
-    StopMatcher::Out out = p.stop.feed(p.characters.finish());
-    text += out.text + p.stop.finish();
+    text += p.stop.finish();  // it only looked like the beginning of a stop text
   }
   if (p.format == nullptr || !p.format->reasoning) {
     step.content = std::move(text);

@@ -64,12 +64,6 @@ std::string Utf8Stream::feed(std::string_view bytes) {
   return out;
 }
 
-std::string Utf8Stream::finish() {
-  std::string out(pending_.empty() ? std::string_view{} : kReplacement);
-  pending_.clear();
-  return out;
-}
-
 StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {
   std::erase_if(stops_, [](const std::string& stop) { return stop.empty(); });
 }

@@ -7,13 +7,12 @@
 
 namespace deepmoat::engine {
 
-// Cuts a stream of bytes at character boundaries; what is not UTF-8 becomes U+FFFD.
+// Cuts a stream of bytes at character boundaries; what is not UTF-8 becomes U+FFFD. A character
+// that the end of the answer cuts in half is never shown, as in llama-server.
 class Utf8Stream {
  public:
   // The characters that are whole now.
   [[nodiscard]] std::string feed(std::string_view bytes);
-  // What is left when no more bytes come.
-  [[nodiscard]] std::string finish();
 
  private:
   std::string pending_;

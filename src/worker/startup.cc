@@ -196,7 +196,9 @@ void report_illegal_instructions(std::string_view variant) {
   IllegalNote& note = illegal_note();
   const auto end =
       fmt::format_to_n(note.text.data(), note.text.size(),
-                       "deepmoat-worker: illegal instruction in CPU variant {}\n", variant);
+                       R"({{"level":"warning","message":"illegal instruction","cpu_variant":"{}"}})"
+                       "\n",
+                       variant);
   note.length = std::min(end.size, note.text.size());
   struct sigaction action{};
   action.sa_handler = on_illegal;

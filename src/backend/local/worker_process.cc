@@ -89,6 +89,7 @@ Result<WorkerProcess> WorkerProcess::start(const WorkerCommand& command) {
   sigemptyset(&signals);
   posix_spawnattr_setsigmask(&attributes, &signals);
   sigaddset(&signals, SIGPIPE);
+  sigaddset(&signals, SIGXFSZ);
   posix_spawnattr_setsigdefault(&attributes, &signals);
 
   posix_spawn_file_actions_t actions;
