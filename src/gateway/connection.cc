@@ -29,7 +29,6 @@ namespace http = beast::http;
 namespace {
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t kWatchedBytesMax = limits::kHeaderBytesMax;  // read ahead while a call runs
 
 using Parser = http::request_parser<http::string_body>;
 
@@ -235,9 +234,10 @@ class Connection final : public Responder,
   }
 
   // While a call runs, one read stands ready: it sees the client go, and keeps what a pipelining
-  // client sends early for the next request.
+  // client sends early for the next request. Bytes that are here already are that request: then
+  // no read may stand in its way, and a client that goes is seen by the next write.
   void read_ahead() {
-    if (reading_ || buffer_.size() >= kWatchedBytesMax) {
+    if (reading_ || buffer_.size() > 0) {
       return;
     }
     reading_ = true;
@@ -258,9 +258,6 @@ class Connection final : public Responder,
       }
     } else {
       buffer_.commit(bytes);
-      if (on_gone_) {
-        read_ahead();
-      }
     }
     read_ended_.cancel();
   }

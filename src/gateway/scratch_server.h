@@ -55,6 +55,14 @@ class ScriptedBackend final : public backend::Backend {
     }
   }
 
+  // Lets the calls that wait end well.
+  void finish_waiting() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, sink] : std::exchange(waiting_, {})) {
+      sink(wire::Finished());
+    }
+  }
+
   [[nodiscard]] backend::BackendStatus status() const override {
     return {.health = backend::Health::ready};
   }

@@ -322,6 +322,26 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
   }
 }
 
+TEST_F(ServerTest, CallsMayBePipelinedToo) {
+  RawClient client = server().client();
+  client.send(chat("one") + get("/livez") + chat("two", {{"stream", true}}) + chat("three"));
+  EXPECT_NE(client.answer().find("you said one"), std::string::npos);
+  EXPECT_EQ(body_of(client.answer()), R"({"status":"ok"})");
+  EXPECT_NE(client.until("\r\n0\r\n\r\n").find("[DONE]"), std::string::npos);
+  EXPECT_NE(client.answer().find("you said three"), std::string::npos);
+}
+
+// Sent while the first call runs, so that the server's standing read takes it.
+TEST_F(ServerTest, NextRequestMayArriveWhileACallRuns) {
+  RawClient client = server().client();
+  client.send(chat("wait", {{"stream", true}}));
+  client.until("begun");
+  client.send(get("/livez"));
+  server().backend().finish_waiting();
+  client.until("\r\n0\r\n\r\n");
+  EXPECT_EQ(status_of(client.answer()), 200);
+}
+
 TEST_F(ServerTest, AnswerToHeadHasNoBody) {
   RawClient client = server().client();
   client.send("HEAD /livez HTTP/1.1\r\nHost: a\r\n\r\n" + get("/livez"));
