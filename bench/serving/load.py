@@ -57,57 +57,43 @@ def request_bytes(target: Target, messages: list[dict]) -> bytes:
                        "stream_options": {"include_usage": True}}).encode()
     authorization = f"Authorization: Bearer {target.key}\r\n" if target.key else ""
     return (f"POST /v1/chat/completions HTTP/1.1\r\nHost: {urlsplit(target.url).netloc}\r\n"
-            f"Content-Type: application/json\r\n{authorization}Connection: keep-alive\r\n"
+            f"Content-Type: application/json\r\n{authorization}Connection: close\r\n"
             f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
-class Caller:
-    def __init__(self, target: Target, outcome: Outcome):
-        self._target, self._outcome = target, outcome
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+async def read_stream(reader: asyncio.StreamReader) -> tuple[float, dict]:
+    """When the first text came, and the usage. The chunks' own lines are skipped."""
+    status = await reader.readline()
+    if b" 200 " not in status:
+        raise RuntimeError(f"{status!r} {await reader.read(2000)!r}")
+    first_s, usage = 0.0, None
+    while not (line := await reader.readline()).startswith(b"data: [DONE]"):
+        if not line:
+            raise RuntimeError("the stream ended before its end")
+        if line.startswith(b"data: {"):
+            if not first_s and b'"content":"' in line and b'"content":""' not in line:
+                first_s = time.monotonic()
+            if b'"usage":{' in line:
+                usage = json.loads(line[6:])["usage"]
+    if not first_s or usage is None:
+        raise RuntimeError("a stream without text or without usage")
+    return first_s, usage
 
-    async def call(self, messages: list[dict], count: bool = True) -> None:
-        if self._streams is None:
-            address = urlsplit(self._target.url)
-            self._streams = await asyncio.open_connection(address.hostname, address.port)
-        reader, writer = self._streams
-        writer.write(request_bytes(self._target, messages))
-        begun_s = time.monotonic()
-        first_s, usage = await asyncio.wait_for(self._read(reader), CALL_WAIT_S)
-        if usage["completion_tokens"] != OUTPUT_TOKENS:
-            raise RuntimeError(f"{usage['completion_tokens']} tokens instead of {OUTPUT_TOKENS}")
-        if count:
-            self._outcome.calls += 1
-            self._outcome.tokens += usage["completion_tokens"]
-            details = usage.get("prompt_tokens_details") or {}
-            self._outcome.cached_tokens += details.get("cached_tokens", 0)
-            self._outcome.first_token_s.append(first_s - begun_s)
 
-    async def _read(self, reader: asyncio.StreamReader) -> tuple[float, dict]:
-        """When the first text came, and the usage. The chunks' own lines are skipped."""
-        status = await reader.readline()
-        if b" 200 " not in status:
-            raise RuntimeError(f"{status!r} {await reader.read(2000)!r}")
-        first_s, usage = 0.0, None
-        while True:
-            line = await reader.readline()
-            if not line:
-                raise RuntimeError("the stream ended before its end")
-            if line.rstrip() == b"0":
-                await reader.readline()
-                break
-            if line.startswith(b"data: {"):
-                if not first_s and b'"content":"' in line and b'"content":""' not in line:
-                    first_s = time.monotonic()
-                if b'"usage":{' in line:
-                    usage = json.loads(line[6:])["usage"]
-        if not first_s or usage is None:
-            raise RuntimeError("a stream without text or without usage")
-        return first_s, usage
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
+async def call(target: Target, messages: list[dict], outcome: Outcome) -> None:
+    """One call over a connection of its own."""
+    address = urlsplit(target.url)
+    begun_s = time.monotonic()
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(request_bytes(target, messages))
+    first_s, usage = await asyncio.wait_for(read_stream(reader), CALL_WAIT_S)
+    writer.close()
+    if usage["completion_tokens"] != OUTPUT_TOKENS:
+        raise RuntimeError(f"{usage['completion_tokens']} tokens instead of {OUTPUT_TOKENS}")
+    outcome.calls += 1
+    outcome.tokens += usage["completion_tokens"]
+    outcome.cached_tokens += (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+    outcome.first_token_s.append(first_s - begun_s)
 
 
 async def closed_loop(target: Target, workload: str, callers: int, calls: int,
@@ -115,17 +101,14 @@ async def closed_loop(target: Target, workload: str, callers: int, calls: int,
     """`calls` calls by `callers` callers; each begins its next one when it has its answer."""
     outcome = Outcome()
     numbers = iter(range(1, calls + 1))
-    crew = [Caller(target, outcome) for _ in range(callers)]
 
-    async def work(caller: Caller) -> None:
+    async def work() -> None:
         for number in numbers:
-            await caller.call(WORKLOADS[workload](seed, number))
+            await call(target, WORKLOADS[workload](seed, number), outcome)
 
     # Code paths and the shared prefix are warm; the first real prompt is none of these.
-    await crew[0].call(WORKLOADS[workload](seed, 0), count=False)
+    await call(target, WORKLOADS[workload](seed, 0), Outcome())
     begun_s = time.monotonic()
-    await asyncio.gather(*(work(caller) for caller in crew))
+    await asyncio.gather(*(work() for _ in range(callers)))
     outcome.wall_s = time.monotonic() - begun_s
-    for caller in crew:
-        caller.close()
     return outcome

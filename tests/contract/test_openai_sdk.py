@@ -62,8 +62,9 @@ def test_models(client):
 def test_wrong_key(server: Server):
     key = server.shared_key("user")
     wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
-    with openai_client(server, wrong) as client, pytest.raises(openai.AuthenticationError) as caught:
-        ask(client)
+    with openai_client(server, wrong) as client:
+        with pytest.raises(openai.AuthenticationError) as caught:
+            ask(client)
     assert caught.value.code == "invalid_api_key"
     assert caught.value.request_id
 

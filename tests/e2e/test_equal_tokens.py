@@ -31,8 +31,7 @@ PROMPTS = {
                         "Wednesday, Thursday, Friday, Saturday, Sunday.")),
     "unicode": (CHAT, user("Repeat twenty times: 你好，世界 🌍")),
     "numbers": (TEXT, {"prompt": ", ".join(map(str, range(1, 30))) + ","}),
-    "letters": (TEXT, {"prompt": "a b c d e f g h i j k l m n o p q r s t u v w x y z\n" * 3
-                                 + "a b c"}),
+    "letters": (TEXT, {"prompt": "Tick, tock, " * 12 + "Tick,"}),
     "lines": (TEXT, {"prompt": "".join(f"Room {n} is {n * 3} metres long.\n" for n in range(9))}),
     "chorus": (TEXT, {"prompt": "The wheels on the bus go round and round.\n" * 8}),
     "long": (TEXT, {"prompt": "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday.\n"
