@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <tuple>
 
 #include "base/config_keys.h"
 #include "base/file.h"
@@ -208,7 +209,9 @@ ConfigLoad parse_config(std::string_view text, const std::string& file,
   }
   read_environment(load, environment);
   check_together(load, file);
-  std::ranges::stable_sort(load.problems, {}, &ConfigProblem::line);
+  std::ranges::sort(load.problems, {}, [](const ConfigProblem& problem) {
+    return std::tie(problem.line, problem.key);
+  });
   return load;
 }
 

@@ -123,13 +123,13 @@ Result<> expire(KeyDesk& desk, const Options& options, const Clock& clock) {
 
 using Action = std::function<Result<>(KeyDesk&, const Config&, const Clock&)>;
 
-int run(const Options& options, const Action& action) {
+int run(const Options& options, const Action& action, bool may_create) {
   const auto config = load_config_or_report(options.config);
   if (!config) {
     return kUsage;
   }
   const SystemClock clock;
-  auto desk = KeyDesk::open(DataFolder(options.data), *config, clock);
+  auto desk = KeyDesk::open(DataFolder(options.data), *config, clock, may_create);
   if (!desk) {
     return report(desk.error());
   }
@@ -147,8 +147,10 @@ void add_key(CLI::App& app, int& status) {
     CLI::App* added = command->add_subcommand(name, help);
     added->add_option("--data", options->data, "The data folder")->capture_default_str();
     added->add_option("--config", options->config, "The configuration file");
-    added->callback(
-        [options, action = std::move(action), &status] { status = run(*options, action); });
+    const bool may_create = std::string_view(name) == "create";
+    added->callback([options, action = std::move(action), may_create, &status] {
+      status = run(*options, action, may_create);
+    });
     return added;
   };
 

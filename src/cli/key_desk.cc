@@ -105,7 +105,12 @@ Result<identity::Actor> local_actor() {
 }  // namespace
 
 Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const Config& config,
-                                               const Clock& clock) {
+                                               const Clock& clock, bool may_create) {
+  std::error_code error;
+  if (!may_create && !std::filesystem::exists(folder.database(), error)) {
+    return fail(Code::not_found,
+                "there is no data folder at " + folder.root().string() + "; name it with --data");
+  }
   auto installation = Installation::open(folder, config, clock);
   if (installation) {
     TRY(identity::Actor actor, local_actor());

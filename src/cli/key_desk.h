@@ -17,9 +17,10 @@ using Json = nlohmann::ordered_json;
 
 class KeyDesk {
  public:
-  // The server's when one holds the folder.
+  // The server's when one holds the folder. Without `may_create`, a folder that holds nothing yet
+  // is Code::not_found rather than made: its name is a typing error.
   static Result<std::unique_ptr<KeyDesk>> open(const DataFolder& folder, const Config& config,
-                                               const Clock& clock);
+                                               const Clock& clock, bool may_create);
   virtual ~KeyDesk() = default;
 
   // Answers as the admin interface gives them; `create` adds "key", the only time it is shown.

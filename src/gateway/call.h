@@ -13,6 +13,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/strong.h"
+#include "gateway/responder.h"
 #include "gateway/routes.h"
 #include "identity/authenticator.h"
 #include "policy/data_class.h"
@@ -94,6 +95,7 @@ class RoutedCall {
 // It ran to its end, whatever that was.
 struct FinishedCall {
   RoutedCall routed;
+  Headers headers = {};  // of the answer, whatever it becomes
   std::vector<wire::Choice> choices;
   wire::Usage usage;
   std::optional<wire::Refusal> failure;  // it did not run, or broke

@@ -389,7 +389,8 @@ class Connection final : public Responder,
       refusal.status = 405;
       refusal.code = "method_not_allowed";
       refusal.message = fmt::format("{} takes {}.", path, match.allowed_methods);
-      refusal.allow = std::move(match.allowed_methods);
+      // RFC 9110, section 15.5.6
+      refusal.headers.emplace_back("allow", std::move(match.allowed_methods));
     }
     co_await refuse_call(std::move(call), std::move(refusal), *this, shard_.services);
   }
@@ -464,14 +465,16 @@ std::string peer_address(Socket& socket) {
 
 }  // namespace
 
-asio::awaitable<void> serve_tls(TlsStream stream, ConnectionSlot slot, Shard& shard) {
+asio::awaitable<void> serve_tls(TlsStream stream, [[maybe_unused]] ConnectionSlot slot,
+                                Shard& shard) {
   const std::string address = peer_address(stream.next_layer());
   const auto connection =
       std::make_shared<Connection<TlsStream>>(std::move(stream), address, std::nullopt, shard);
   co_await connection->run();
 }
 
-asio::awaitable<void> serve_plain(asio::ip::tcp::socket socket, ConnectionSlot slot, Shard& shard) {
+asio::awaitable<void> serve_plain(asio::ip::tcp::socket socket,
+                                  [[maybe_unused]] ConnectionSlot slot, Shard& shard) {
   const std::string address = peer_address(socket);
   const auto connection = std::make_shared<Connection<asio::ip::tcp::socket>>(
       std::move(socket), address, std::nullopt, shard);

@@ -105,7 +105,8 @@ TEST(Responder, RefusalBecomesStatusBodyAndHeaders) {
   EXPECT_EQ(busy.headers, (Headers{{"retry-after", "7"}}));
   EXPECT_NE(busy.body.find("\"code\":\"queue_full\""), std::string::npos);
   EXPECT_EQ(to_response({.status = 401}).headers, (Headers{{"www-authenticate", "Bearer"}}));
-  EXPECT_EQ(to_response({.status = 405, .allow = "GET"}).headers, (Headers{{"allow", "GET"}}));
+  EXPECT_EQ(to_response({.status = 405, .headers = {{"allow", "GET"}}}).headers,
+            (Headers{{"allow", "GET"}}));
   EXPECT_TRUE(to_response({.status = 500}).headers.empty());
 }
 

@@ -72,7 +72,8 @@ Response whole_answer(const FinishedCall& call) {
   if (call.failure) {
     return to_response(*call.failure);
   }
-  return Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage)};
+  return Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage),
+                  .headers = call.headers};
 }
 
 // The last bytes of the answer.
@@ -85,7 +86,7 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
   }
   if (!call.streaming) {
     // A stream in which no text came.
-    Headers headers = stream_headers();
+    Headers headers = stream_headers(call);
     co_await responder.begin_stream(std::move(headers));
   }
   std::string bytes = stream_end(call);

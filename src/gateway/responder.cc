@@ -3,12 +3,10 @@
 namespace deepmoat::gateway {
 
 Response to_response(const wire::Refusal& refusal) {
-  Response response{.status = refusal.status, .body = wire::error_body(refusal)};
+  Response response{
+      .status = refusal.status, .body = wire::error_body(refusal), .headers = refusal.headers};
   if (refusal.retry_after_s > 0) {
     response.headers.emplace_back("retry-after", std::to_string(refusal.retry_after_s));
-  }
-  if (!refusal.allow.empty()) {
-    response.headers.emplace_back("allow", refusal.allow);  // RFC 9110, section 15.5.6
   }
   if (refusal.status == 401) {
     response.headers.emplace_back("www-authenticate", "Bearer");  // RFC 6750, section 3

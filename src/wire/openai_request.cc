@@ -232,13 +232,22 @@ bool is_role(std::string_view role) {
          role == "tool";
 }
 
+// Names the message in the error of one of its fields: "messages[2].role".
+template <class T>
+OrRefusal<T> in_message(const std::string& at, OrRefusal<T> field) {
+  if (!field) {
+    field.error().param = at + "." + field.error().param;
+  }
+  return field;
+}
+
 OrRefusal<> read_message(const Element& element, std::size_t index, ChatPrompt& chat) {
   const std::string at = fmt::format("messages[{}]", index);
   Object fields;
   if (element.get(fields) != simdjson::SUCCESS) {
     return refuse(at, fmt::format("'{}' must be an object.", at), "invalid_type");
   }
-  TRY(const auto role, read_text(fields, "role"));
+  TRY(const auto role, in_message(at, read_text(fields, "role")));
   if (!role || !is_role(*role)) {
     return refuse(at + ".role",
                   fmt::format("'{}.role' must be system, developer, user, assistant or tool.", at));
@@ -256,11 +265,11 @@ OrRefusal<> read_message(const Element& element, std::size_t index, ChatPrompt& 
     return refuse(at + ".content", fmt::format("'{}.content' is missing.", at),
                   "missing_required_parameter");
   }
-  TRY(auto reasoning, read_text(fields, "reasoning_content"));
+  TRY(auto reasoning, in_message(at, read_text(fields, "reasoning_content")));
   message.set_reasoning_content(std::move(reasoning).value_or(""));
-  TRY(auto name, read_text(fields, "name"));
+  TRY(auto name, in_message(at, read_text(fields, "name")));
   message.set_name(std::move(name).value_or(""));
-  TRY(auto tool_call_id, read_text(fields, "tool_call_id"));
+  TRY(auto tool_call_id, in_message(at, read_text(fields, "tool_call_id")));
   message.set_tool_call_id(std::move(tool_call_id).value_or(""));
   return {};
 }

@@ -219,7 +219,7 @@ std::vector<Refused> wrong_messages() {
       {"messages", one("hi"), "messages[0]", "invalid_type"},
       {"messages", one({{"content", "x"}}), "messages[0].role", "invalid_value"},
       {"messages", one({{"role", "root"}, {"content", "x"}}), "messages[0].role", "invalid_value"},
-      {"messages", one({{"role", 3}, {"content", "x"}}), "role", "invalid_type"},
+      {"messages", one({{"role", 3}, {"content", "x"}}), "messages[0].role", "invalid_type"},
       {"messages", one({{"role", "user"}}), "messages[0].content", "missing_required_parameter"},
       {"messages", content(3), "messages[0].content", "invalid_type"},
       {"messages", content(Json::array({{{"type", "image_url"}}})), "messages[0].content",

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -18,7 +20,7 @@ struct Refusal {
   std::string message;              // for a person: names the field and the fix
   std::string param;                // the field at fault; empty: null
   std::uint32_t retry_after_s = 0;  // 0: no Retry-After header
-  std::string allow;                // methods that a path takes, for a 405; empty: no Allow header
+  std::vector<std::pair<std::string, std::string>> headers = {};  // further ones of the answer
 };
 
 template <class T = void>

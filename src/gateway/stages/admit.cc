@@ -3,6 +3,7 @@
 
 #include "gateway/audit_trail.h"
 #include "gateway/call.h"
+#include "gateway/rate_limit_headers.h"
 #include "gateway/services.h"
 
 namespace deepmoat::gateway {
@@ -26,7 +27,8 @@ wire::Refusal over_quota(const quota::QuotaRefusal& refusal) {
           .type = "rate_limit_error",
           .code = std::string(quota::refusal_code(refusal.kind)),
           .message = std::move(message),
-          .retry_after_s = std::max(refusal.retry_after_s, 1U)};
+          .retry_after_s = std::max(refusal.retry_after_s, 1U),
+          .headers = rate_limit_headers(refusal.limit, refusal.remaining, refusal.retry_after_s)};
 }
 
 wire::OrRefusal<wire::InferenceCall> read_body(const ReceivedCall& call,
@@ -41,6 +43,15 @@ wire::OrRefusal<wire::InferenceCall> read_body(const ReceivedCall& call,
 }
 
 }  // namespace
+
+Headers rate_limit_headers(std::uint32_t limit, std::uint32_t remaining, std::uint32_t reset_s) {
+  if (limit == 0) {
+    return {};
+  }
+  return {{"x-ratelimit-limit-requests", std::to_string(limit)},
+          {"x-ratelimit-remaining-requests", std::to_string(remaining)},
+          {"x-ratelimit-reset-requests", std::to_string(reset_s) + "s"}};
+}
 
 wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& services,
                                     wire::RequestReader& reader, AuditTrail& trail) {

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "gateway/audit_trail.h"
 #include "gateway/mailbox.h"
+#include "gateway/rate_limit_headers.h"
 #include "wire/sse.h"
 
 namespace deepmoat::gateway {
@@ -113,7 +114,7 @@ class RunningCall {
     }
     if (!finished_.streaming) {
       finished_.streaming = true;
-      Headers headers = stream_headers();
+      Headers headers = stream_headers(finished_);
       const bool begun = co_await responder_.begin_stream(std::move(headers));
       if (!begun) {
         co_return false;
@@ -188,13 +189,18 @@ void note_outcome(const FinishedCall& call, AuditTrail& trail) {
 
 }  // namespace
 
-Headers stream_headers() {
-  return {{"content-type", "text/event-stream; charset=utf-8"}, {"cache-control", "no-cache"}};
+Headers stream_headers(const FinishedCall& call) {
+  Headers headers = {{"content-type", "text/event-stream; charset=utf-8"},
+                     {"cache-control", "no-cache"}};
+  headers.insert(headers.end(), call.headers.begin(), call.headers.end());
+  return headers;
 }
 
 asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
                                     AuditTrail& trail) {
-  FinishedCall finished{.routed = std::move(call)};
+  const quota::Reservation& place = call.classified.admitted.reservation;
+  Headers headers = rate_limit_headers(place.limit(), place.remaining(), place.reset_s());
+  FinishedCall finished{.routed = std::move(call), .headers = std::move(headers)};
   RunningCall running(finished, responder, services);
   co_await running.run();
   note_outcome(finished, trail);

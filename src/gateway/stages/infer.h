@@ -13,6 +13,6 @@ namespace deepmoat::gateway {
                                                   const Services& services, AuditTrail& trail);
 
 // Headers of a streamed answer.
-[[nodiscard]] Headers stream_headers();
+[[nodiscard]] Headers stream_headers(const FinishedCall& call);
 
 }  // namespace deepmoat::gateway

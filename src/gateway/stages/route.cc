@@ -29,6 +29,21 @@ wire::AnswerHead make_head(const AdmittedCall& call, const Services& services) {
           .model = call.inference.model.value()};
 }
 
+wire::Refusal unknown_model(const ModelName& name) {
+  wire::Refusal refusal{.status = 404,
+                        .type = "invalid_request_error",
+                        .code = "model_not_found",
+                        .message = "This server has no model.",
+                        .param = "model"};
+  if (!name.value().empty()) {
+    refusal.message = fmt::format(
+        "The model '{}' does not exist, or this key may not use it; GET /v1/models lists the "
+        "names.",
+        name.value());
+  }
+  return refusal;
+}
+
 }  // namespace
 
 wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
@@ -37,15 +52,7 @@ wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
   auto chosen = services.models.routes().route(name, call.data_class);
   const Model* model = services.models.find(name);
   if (!chosen || model == nullptr) {
-    return std::unexpected(wire::Refusal{
-        .status = 404,
-        .type = "invalid_request_error",
-        .code = "model_not_found",
-        .message = fmt::format(
-            "The model '{}' does not exist, or this key may not use it; GET /v1/models lists the "
-            "names.",
-            name.value()),
-        .param = "model"});
+    return std::unexpected(unknown_model(name));
   }
   trail.record.route = chosen->local ? "local" : chosen->backend;
   trail.record.model = name.value();
