@@ -35,6 +35,9 @@ OrRefusal<Object> parse_object(simdjson::dom::parser& parser, std::string_view b
       return std::unexpected(to_refusal({Code::unavailable, "No memory for this request body."}));
     }
   }
+  if (body.data() == nullptr) {
+    body = "";  // simdjson copies from where it points, even nothing
+  }
   Element root;
   // `true`: copied with the padding that the parser reads past the end.
   const auto error = parser.parse(body.data(), body.size(), true).get(root);
