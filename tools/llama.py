@@ -60,8 +60,8 @@ ENGINE_TARGETS = ("ggml", "llama", "llama-common")
 SERVER_TARGETS = ("llama-server", "llama-quantize")  # peers of the tests and the benchmark
 
 BRING = (f"take {PACKAGE.replace('-', '_')}-{VERSION}.tar.gz (SHA-256 {SDIST_SHA256}) from "
-         "the Python package index on another machine, and set DEEPMOAT_LLAMA_SOURCE to that file, or to "
-         "the folder vendor/llama.cpp inside it.")
+         "the Python package index on another machine, and set DEEPMOAT_LLAMA_SOURCE to that "
+         "file, or to the folder vendor/llama.cpp inside it.")
 
 # CPU variants of llama.cpp with the CPU flags that each needs, slowest first.
 X86_VARIANTS = (
