@@ -18,10 +18,10 @@ struct Broken {
   wire::Refusal refusal;
 };
 
-// Events of one call, in order: any number of Delta and ChoiceFinished, then exactly one of
-// Finished, Refused (nothing was sampled) or Broken.
-using InferenceEvent =
-    std::variant<wire::Delta, wire::ChoiceFinished, wire::Finished, wire::Refusal, Broken>;
+// Events of one call, in order: any number of Delta, ChoiceFinished, Vectors and Scores, then
+// exactly one of Finished, Refused (nothing was sampled) or Broken.
+using InferenceEvent = std::variant<wire::Delta, wire::ChoiceFinished, wire::Finished,
+                                    wire::Refusal, Broken, wire::Vectors, wire::Scores>;
 
 // Called on the backend's own thread; must not block.
 using EventSink = std::move_only_function<void(InferenceEvent)>;

@@ -148,7 +148,7 @@ class Stepper {
     for (const Cell cell : branch.cells) {
       s_.pool.unpin(cell);
     }
-    keep = keep && s_.config.share_prefixes && branch.computed >= s_.config.shared_min;
+    keep = keep && (s_.config.sharing != Sharing::off) && branch.computed >= s_.config.shared_min;
     if (keep) {
       keep_holder(branch);
     } else {
@@ -360,7 +360,7 @@ class Stepper {
 
   [[nodiscard]] PrefixMatch match(const Branch& branch) const {
     PrefixMatch best;
-    if (!s_.config.share_prefixes) {
+    if (!(s_.config.sharing != Sharing::off)) {
       return best;
     }
     const std::size_t usable = branch.tokens.size() - 1;  // the last one's logits are needed

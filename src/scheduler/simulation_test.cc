@@ -123,6 +123,8 @@ class World {
           expect(memory_[op.to].empty(), "a copy goes over a sequence in use");
           memory_[op.to].assign(from.begin(), from.begin() + op.tokens);
           break;
+        default:
+          expect(false, "an operation that this configuration does not have");
       }
     }
     std::size_t rows = 0;
@@ -278,7 +280,7 @@ TEST(Simulation, TheCacheChangesNoToken) {
     }
     scenario.config.queue_max = 1000;
     const Outcome with = World(scenario.config, scenario.scripts).run();
-    scenario.config.share_prefixes = false;
+    scenario.config.sharing = Sharing::off;
     const Outcome without = World(scenario.config, scenario.scripts).run();
     ASSERT_EQ(without.wrong, "") << "seed " << seed;
     ASSERT_EQ(without.cached, 0U);

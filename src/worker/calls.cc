@@ -113,6 +113,8 @@ wire::Refused to_frame(const scheduler::Refusal& refusal, std::uint32_t queue_ma
       frame.set_message("the call's id is in use or its prompt is empty");
       break;
     case scheduler::Refusal::Kind::queue_full:
+    case scheduler::Refusal::Kind::tenant_queue_full:
+    case scheduler::Refusal::Kind::deadline:
       frame.set_kind(wire::Refused::QUEUE_FULL);
       frame.set_message(fmt::format("{} calls wait for this model already", queue_max));
       frame.set_retry_after_s(kRetryAfterSeconds);

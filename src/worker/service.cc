@@ -151,6 +151,10 @@ Result<> Service::compute(const scheduler::Plan& plan) {
       case scheduler::MemoryOp::Kind::drop:
         model_.drop(op.from);
         break;
+      case scheduler::MemoryOp::Kind::save:
+      case scheduler::MemoryOp::Kind::restore:
+      case scheduler::MemoryOp::Kind::forget:
+        return fail(Code::internal, "saved states are off, and the plan has one");
     }
   }
   if (plan.batch.empty()) {

@@ -127,7 +127,8 @@ Result<Started> start(const Options& options, Outbox* outbox) {
   const engine::ModelFacts& facts = started.model->facts();
   started.config.cells = facts.cells;
   started.config.context_tokens = facts.context_tokens;
-  started.config.share_prefixes = facts.share_prefixes;
+  started.config.sharing =
+      facts.share_prefixes ? scheduler::Sharing::anywhere : scheduler::Sharing::off;
   started.config.share_cells = facts.share_cells;
   return started;
 }

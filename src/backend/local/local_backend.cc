@@ -397,6 +397,16 @@ class LocalBackend::Supervisor {
         pass_on(id, std::move(*frame.mutable_choice_finished()));
         return;
       }
+      case wire::FromWorker::kVectors: {
+        const std::uint64_t id = frame.vectors().call_id();
+        pass_on(id, std::move(*frame.mutable_vectors()));
+        return;
+      }
+      case wire::FromWorker::kScores: {
+        const std::uint64_t id = frame.scores().call_id();
+        pass_on(id, std::move(*frame.mutable_scores()));
+        return;
+      }
       case wire::FromWorker::kFinished: {
         const auto call = calls_.find(frame.finished().call_id());
         if (call != calls_.end()) {
