@@ -48,7 +48,19 @@ Result<ModelFile> identify_model(const std::filesystem::path& path, store::Datab
     TRY(hash, hash_file(file, static_cast<std::size_t>(facts.st_size), path));
     CHECK_OK(database.set_setting(name, *hash));
   }
-  return ModelFile{.version = hash->substr(0, kVersionDigits), .created_s = facts.st_mtim.tv_sec};
+  return ModelFile{.version = hash->substr(0, kVersionDigits),
+                   .sha256 = *hash,
+                   .created_s = facts.st_mtim.tv_sec};
+}
+
+Result<ModelFile> identify_imported(const catalog::Entry& entry, store::Database& database) {
+  TRY(ModelFile file, identify_model(entry.file, database));
+  if (file.sha256 != entry.sha256) {
+    return fail(Code::corrupt, entry.file.string() + " has SHA-256 " + file.sha256 +
+                                   ", not that of the import, " + entry.sha256 +
+                                   ": it was changed; remove it and import it again");
+  }
+  return file;
 }
 
 }  // namespace deepmoat::cli

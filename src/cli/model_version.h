@@ -5,17 +5,23 @@
 #include <string>
 
 #include "base/result.h"
+#include "catalog/catalog.h"
 #include "store/database.h"
 
 namespace deepmoat::cli {
 
 struct ModelFile {
   std::string version;         // first 16 hex digits of the SHA-256
+  std::string sha256;          // all 64
   std::int64_t created_s = 0;  // the file's time of change
 };
 
 // Reads the whole file the first time (about a second a gigabyte); later only its size and time.
 [[nodiscard]] Result<ModelFile> identify_model(const std::filesystem::path& path,
                                                store::Database& database);
+
+// The same for an imported version. Code::corrupt when its file is not the one that was imported.
+[[nodiscard]] Result<ModelFile> identify_imported(const catalog::Entry& entry,
+                                                  store::Database& database);
 
 }  // namespace deepmoat::cli

@@ -2,12 +2,12 @@
 #include "store/database.h"
 
 #include <fcntl.h>
-#include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
 #include <utility>
 
 #include "base/file.h"
+#include "store/database_impl.h"
 #include "store/migrations.h"
 
 namespace deepmoat::store {
@@ -15,23 +15,6 @@ namespace deepmoat::store {
 namespace {
 
 constexpr int kResultCodeBits = 0xff;  // SQLite's extended codes keep the primary one here
-
-Error error_of(const soci::soci_error& error, const std::string& file) {
-  const std::string message = "database " + file + ": " + error.get_error_message();
-  const auto* const sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
-  switch (sqlite != nullptr ? sqlite->result() & kResultCodeBits : 0) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return {Code::corrupt, message + "; restore it from a backup"};
-    case SQLITE_CONSTRAINT:
-      return {Code::already_exists, message};
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return {Code::unavailable, message + "; another program holds it"};
-    default:
-      return {Code::io, message};
-  }
-}
 
 constexpr std::string_view kColumns =
     "key_id, lookup, client_id, kind, role, tenant, label, created_ms, expires_ms, revoked_ms, "
@@ -77,37 +60,24 @@ struct BoundRow {
   }
 };
 
-// soci::use() refers to its own temporaries, so it has to stand inside the call of exchange().
-constexpr auto kUse = [](soci::statement& statement, auto& value) {
-  statement.exchange(soci::use(value));
-};
-constexpr auto kInto = [](soci::statement& statement, auto& value) {
-  statement.exchange(soci::into(value));
-};
-
 }  // namespace
 
-class Database::Impl {
- public:
-  explicit Impl(std::filesystem::path path) : path_(std::move(path)) {}
-
-  // Runs `body`, turning an exception of SOCI into an error.
-  template <class Body>
-  auto guarded(const Body& body) -> decltype(body()) {
-    try {
-      return body();
-    } catch (const soci::soci_error& error) {
-      return std::unexpected(error_of(error, path_.string()));
-    }
+Error error_of(const soci::soci_error& error, const std::string& file) {
+  const std::string message = "database " + file + ": " + error.get_error_message();
+  const auto* const sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
+  switch (sqlite != nullptr ? sqlite->result() & kResultCodeBits : 0) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return {Code::corrupt, message + "; restore it from a backup"};
+    case SQLITE_CONSTRAINT:
+      return {Code::already_exists, message};
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return {Code::unavailable, message + "; another program holds it"};
+    default:
+      return {Code::io, message};
   }
-
-  Result<> connect();
-  Result<> migrate();
-  int applied_version();
-
-  std::filesystem::path path_;
-  soci::session session_;
-};
+}
 
 Result<> Database::Impl::connect() {
   if (path_.string().find('"') != std::string::npos) {

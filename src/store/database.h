@@ -33,6 +33,30 @@ struct KeyRow {
   bool operator==(const KeyRow&) const = default;
 };
 
+// One imported version of a model or adapter (catalog/catalog.h says what each field means).
+struct ModelRow {
+  std::string name;
+  std::int64_t number = 0;  // within the name; from 1
+  std::string kind;         // "model", "adapter"
+  std::string sha256;       // of the file, 64 hex digits; unique within the name
+  std::string file;         // relative to the folder of models
+  std::int64_t bytes = 0;
+  std::string quantisation;
+  std::string architecture;
+  std::int64_t parameters = 0;
+  std::string task;
+  std::string base;  // of an adapter: the model's name
+  std::string source;
+  std::string source_sha256;
+  std::string imported_by;
+  std::string tool;
+  std::string measurements;  // JSON
+  bool pinned = false;
+  UnixMillis created_ms = 0;
+
+  bool operator==(const ModelRow&) const = default;
+};
+
 class Database {
  public:
   // Opens or creates the file (mode 0600) and applies the migrations that it lacks.
@@ -51,6 +75,17 @@ class Database {
   Result<KeyRow> find_key(std::string_view key_id);
   // Oldest first.
   Result<std::vector<KeyRow>> list_keys();
+
+  // Code::already_exists for a number or a SHA-256 that the name has.
+  Result<> insert_model(const ModelRow& row);
+  // By name, then number. Empty name: all.
+  Result<std::vector<ModelRow>> list_models(std::string_view name);
+  // At most one version of a name is pinned; number 0: none. Code::not_found.
+  Result<> pin_model(std::string_view name, std::int64_t number);
+  // Code::not_found when there is none.
+  Result<> erase_model(std::string_view name, std::int64_t number);
+  // The next number of a name; one that was used is never used again.
+  Result<std::int64_t> next_model_number(std::string_view name);
 
   // Small facts about the whole installation, e.g. which key file it belongs to.
   Result<std::optional<std::string>> setting(std::string_view name);

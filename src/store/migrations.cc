@@ -30,8 +30,41 @@ CREATE TABLE settings (
 ) STRICT)sql",
 };
 
+constexpr std::array<std::string_view, 2> kImportedModels{
+    R"sql(
+CREATE TABLE model_versions (
+  name          TEXT    NOT NULL,
+  number        INTEGER NOT NULL CHECK (number > 0),
+  kind          TEXT    NOT NULL CHECK (kind IN ('model', 'adapter')),
+  sha256        TEXT    NOT NULL CHECK (length(sha256) = 64),
+  file          TEXT    NOT NULL,
+  bytes         INTEGER NOT NULL,
+  quantisation  TEXT    NOT NULL,
+  architecture  TEXT    NOT NULL,
+  parameters    INTEGER NOT NULL,
+  task          TEXT    NOT NULL,
+  base          TEXT    NOT NULL,
+  source        TEXT    NOT NULL,
+  source_sha256 TEXT    NOT NULL,
+  imported_by   TEXT    NOT NULL,
+  tool          TEXT    NOT NULL,
+  measurements  TEXT    NOT NULL,
+  pinned        INTEGER NOT NULL CHECK (pinned IN (0, 1)),
+  created_ms    INTEGER NOT NULL,
+  PRIMARY KEY (name, number),
+  UNIQUE (name, sha256)
+) STRICT)sql",
+    // Numbers that were given out, so that a removed version's is not used again.
+    R"sql(
+CREATE TABLE model_numbers (
+  name        TEXT    NOT NULL PRIMARY KEY,
+  number_last INTEGER NOT NULL
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
+    Migration{2, "imported models", kImportedModels},
 };
 
 }  // namespace
