@@ -230,6 +230,17 @@ Result<Prompt> make_chat_prompt(const Model& model, const std::vector<Message>& 
   }
 }
 
+Result<std::vector<Token>> make_system_prefix(const Model& model, std::string_view text) {
+  const auto with_user = [&](const char* words) {
+    return make_chat_prompt(model, {{.role = "system", .content = std::string(text)},
+                                    {.role = "user", .content = words}});
+  };
+  TRY(const Prompt one, with_user("one"));
+  TRY(const Prompt two, with_user("2"));
+  const auto differs = std::ranges::mismatch(one.tokens, two.tokens);
+  return std::vector<Token>(one.tokens.begin(), differs.in1);
+}
+
 Result<Prompt> make_text_prompt(const Model& model, std::string_view text) {
   Prompt prompt;
   prompt.tokens = tokenise(model.handles().vocab, text, true, false);

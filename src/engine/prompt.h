@@ -26,6 +26,7 @@ struct AnswerFormat;  // engine/answer_format.h
 
 struct Prompt {
   std::vector<Token> tokens;
+  std::vector<std::uint32_t> marks;            // positions where messages end, rising
   std::shared_ptr<const AnswerFormat> format;  // null: plain text
 };
 
@@ -33,6 +34,10 @@ struct Prompt {
 // messages or the model has none.
 [[nodiscard]] Result<Prompt> make_chat_prompt(const Model& model,
                                               const std::vector<Message>& messages);
+
+// The tokens with which every prompt begins whose first message is this system message.
+[[nodiscard]] Result<std::vector<Token>> make_system_prefix(const Model& model,
+                                                            std::string_view text);
 
 [[nodiscard]] Result<Prompt> make_text_prompt(const Model& model, std::string_view text);
 

@@ -18,40 +18,13 @@ namespace {
 constexpr std::size_t kWaitingBytesMax = 64ULL * 1024 * 1024;  // for a gateway that does not read
 constexpr int kLastWordsMs = 2000;
 
-Result<engine::Prompt> make_prompt(const engine::Model& model, const wire::InferRequest& request) {
-  if (request.prompt_case() == wire::InferRequest::kText) {
-    return engine::make_text_prompt(model, request.text());
+void take_call(wire::InferRequest request, const Preparer& preparer, Inbox& inbox) {
+  auto prepared = preparer.prepare(std::move(request));
+  if (prepared) {
+    inbox.put(*std::move(prepared));
+  } else {
+    inbox.put_refused(std::move(prepared).error());
   }
-  if (request.prompt_case() != wire::InferRequest::kChat || request.chat().messages().empty()) {
-    return fail(Code::invalid_argument, "messages: there are none");
-  }
-  std::vector<engine::Message> messages;
-  for (const wire::ChatMessage& message : request.chat().messages()) {
-    messages.push_back({.role = message.role(),
-                        .content = message.content(),
-                        .reasoning_content = message.reasoning_content(),
-                        .tool_call_id = message.tool_call_id(),
-                        .name = message.name()});
-  }
-  return engine::make_chat_prompt(model, messages);
-}
-
-void take_call(wire::InferRequest request, const engine::Model& model, const Clock& clock,
-               Inbox& inbox) {
-  const MonoNanos arrived_ns = clock.mono_ns();
-  Result<engine::Prompt> prompt = make_prompt(model, request);
-  if (!prompt) {
-    wire::Refused refused;
-    refused.set_call_id(request.call_id());
-    refused.set_kind(wire::Refused::INVALID);
-    refused.set_message(prompt.error().message);
-    refused.set_param(
-        prompt.error().message.substr(0, prompt.error().message.find_first_of(":[.")));
-    inbox.put_refused(std::move(refused));
-    return;
-  }
-  request.clear_prompt();
-  inbox.put({std::move(request), *std::move(prompt), arrived_ns});
 }
 
 }  // namespace
@@ -89,7 +62,7 @@ Inbound Inbox::take(std::uint32_t wait_ms) {
   return std::exchange(inbound_, {});
 }
 
-Error read_frames(int fd, const engine::Model& model, const Clock& clock, Inbox& inbox) {
+Error read_frames(int fd, const Preparer& preparer, Inbox& inbox) {
   wire::FrameDecoder decoder;
   std::array<char, 64 * 1024> buffer;
   for (;;) {
@@ -111,7 +84,7 @@ Error read_frames(int fd, const engine::Model& model, const Clock& clock, Inbox&
         break;
       }
       if (frame.has_infer()) {
-        take_call(std::move(*frame.mutable_infer()), model, clock, inbox);
+        take_call(std::move(*frame.mutable_infer()), preparer, inbox);
       } else if (frame.has_cancel()) {
         inbox.put_cancel(frame.cancel().call_id());
       } else if (frame.has_drain()) {

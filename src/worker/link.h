@@ -8,19 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/result.h"
-#include "engine/prompt.h"
 #include "wire/worker.pb.h"
+#include "worker/prepare.h"
 
 namespace deepmoat::worker {
-
-// A call whose prompt is tokenised.
-struct PreparedCall {
-  wire::InferRequest request;  // its prompt is cleared
-  engine::Prompt prompt;
-  MonoNanos arrived_ns = 0;
-};
 
 // What came in since the last look. Its parts are in order of arrival, each on its own; a cancel
 // never stands before its call.
@@ -52,11 +44,10 @@ class Inbox {
   Inbound inbound_;
 };
 
-// Reads frames until the gateway closes the socket or sends what is no frame; tokenises calls.
+// Reads frames until the gateway closes the socket or sends what is no frame; prepares calls.
 // Runs on the reader thread and returns an error that says why it stopped (Code::cancelled: the
 // gateway is gone).
-[[nodiscard]] Error read_frames(int fd, const engine::Model& model, const Clock& clock,
-                                Inbox& inbox);
+[[nodiscard]] Error read_frames(int fd, const Preparer& preparer, Inbox& inbox);
 
 // Not thread-safe.
 class Outbox {

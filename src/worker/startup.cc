@@ -226,8 +226,9 @@ int serve(const Options& given) {
   const SystemClock clock;
   Inbox inbox;
   engine::Model& model = *started->model;
-  const std::jthread reader([fd = options.fd, &model, &clock, &inbox] {
-    const Error why = read_frames(fd, model, clock, inbox);
+  const Preparer preparer(model, clock);
+  const std::jthread reader([fd = options.fd, &preparer, &inbox] {
+    const Error why = read_frames(fd, preparer, inbox);
     if (why.code != Code::cancelled) {
       log::error("the worker stops", {{"why", why.message}});
     }
