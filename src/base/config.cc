@@ -82,32 +82,80 @@ void read_table(const Reader& reader, const std::string& section, const toml::ta
   }
 }
 
-void read_models(const Reader& reader, const toml::node& node) {
+// Each [[section]] of the document; `add` takes one in.
+template <class Add>
+void read_list(const Reader& reader, const std::string& section, const toml::node& node, Add add) {
   const toml::array* list = node.as_array();
   if (list == nullptr || !list->is_array_of_tables()) {
-    reader.report(static_cast<std::uint32_t>(node.source().begin.line), "model",
-                  "must be written as [[model]], with two brackets");
+    reader.report(static_cast<std::uint32_t>(node.source().begin.line), section,
+                  fmt::format("must be written as [[{}]], with two brackets", section));
     return;
   }
   for (const toml::node& item : *list) {
-    ModelConfig model;
-    read_table(reader, "model", *item.as_table(), Target{reader.load.config, &model});
-    if (model.path.empty()) {
-      reader.report(static_cast<std::uint32_t>(item.source().begin.line), "model.path",
-                    "is missing: name the model's GGUF file");
+    add(*item.as_table(), static_cast<std::uint32_t>(item.source().begin.line));
+  }
+}
+
+template <class Item>
+void report_when_taken(const Reader& reader, const std::vector<Item>& items,
+                       const std::string& section, const std::string& name, std::uint32_t line) {
+  if (std::ranges::any_of(items, [&](const Item& other) { return other.name == name; })) {
+    reader.report(line, section + ".name",
+                  fmt::format("\"{}\" is used twice; give each {} its own name", name, section));
+  }
+}
+
+void check_adapters(const Reader& reader, const ModelConfig& model, std::uint32_t line) {
+  for (const std::string& adapter : model.adapters) {
+    if (adapter.empty() || adapter.starts_with('=') || adapter.ends_with('=')) {
+      reader.report(line, "model.adapters",
+                    fmt::format("has \"{}\"; write \"NAME=FILE\", \"NAME=FILE:SCALE\" or the name "
+                                "of an imported adapter",
+                                adapter));
     }
+  }
+}
+
+void read_models(const Reader& reader, const toml::node& node) {
+  read_list(reader, "model", node, [&](const toml::table& table, std::uint32_t line) {
+    ModelConfig model;
+    read_table(reader, "model", table, Target{reader.load.config, &model});
     if (model.name.empty()) {
       model.name = std::filesystem::path(model.path).stem().string();
     }
-    const bool taken =
-        std::ranges::any_of(reader.load.config.models,
-                            [&](const ModelConfig& other) { return other.name == model.name; });
-    if (taken) {
-      reader.report(static_cast<std::uint32_t>(item.source().begin.line), "model.name",
-                    "\"" + model.name + "\" is used twice; give each model its own name");
+    if (model.name.empty()) {
+      reader.report(line, "model.path",
+                    "is missing: name the model's GGUF file, or set model.name to an imported one");
     }
+    check_adapters(reader, model, line);
+    report_when_taken(reader, reader.load.config.models, "model", model.name, line);
     reader.load.config.models.push_back(std::move(model));
+  });
+}
+
+void read_tenants(const Reader& reader, const toml::node& node) {
+  read_list(reader, "tenant", node, [&](const toml::table& table, std::uint32_t line) {
+    TenantConfig tenant;
+    read_table(reader, "tenant", table, Target{reader.load.config, nullptr, &tenant});
+    if (tenant.name.empty()) {
+      reader.report(line, "tenant.name", "is missing: name the tenant as its keys do");
+    }
+    report_when_taken(reader, reader.load.config.tenants, "tenant", tenant.name, line);
+    reader.load.config.tenants.push_back(std::move(tenant));
+  });
+}
+
+// "server, tls, ..., model"
+std::string section_names() {
+  std::string names;
+  std::string last;
+  for (const KeyRule& rule : key_rules()) {
+    if (rule.shown.section != last) {
+      last = rule.shown.section;
+      names += (names.empty() ? "" : ", ") + last;
+    }
   }
+  return names;
 }
 
 void read_document(const Reader& reader, const toml::table& document) {
@@ -118,15 +166,18 @@ void read_document(const Reader& reader, const toml::table& document) {
       read_models(reader, node);
       continue;
     }
+    if (name == "tenant") {
+      read_tenants(reader, node);
+      continue;
+    }
     const bool known = std::ranges::any_of(
         key_rules(), [&](const KeyRule& rule) { return rule.shown.section == name; });
     if (!known) {
-      reader.report(line, name,
-                    "is not a section; sections are server, tls, log, keys, limits, audit, model");
+      reader.report(line, name, "is not a section; sections are " + section_names());
     } else if (!node.is_table()) {
       reader.report(line, name, "must be a section, written [" + name + "]");
     } else {
-      read_table(reader, name, *node.as_table(), Target{reader.load.config, nullptr});
+      read_table(reader, name, *node.as_table(), Target{reader.load.config});
     }
   }
 }
@@ -140,7 +191,7 @@ std::string environment_name(const ConfigKey& key) {
 
 void read_environment(ConfigLoad& load, const EnvironmentLookup& environment) {
   for (const KeyRule& rule : key_rules()) {
-    if (rule.shown.section == "model") {
+    if (rule.shown.repeated) {
       continue;
     }
     const std::string name = environment_name(rule.shown);
@@ -148,7 +199,7 @@ void read_environment(ConfigLoad& load, const EnvironmentLookup& environment) {
     if (!value) {
       continue;
     }
-    if (const auto problem = rule.set_text(Target{load.config, nullptr}, *value)) {
+    if (const auto problem = rule.set_text(Target{load.config}, *value)) {
       load.problems.push_back({"environment", 0, name, *problem});
     }
   }
@@ -177,10 +228,6 @@ void check_together(ConfigLoad& load, const std::string& file) {
   if (config.tls.certificate.empty() != config.tls.private_key.empty()) {
     report("tls.certificate", "and tls.private_key belong together: set both or neither");
   }
-  const std::string& level = config.log.level;
-  if (level != "debug" && level != "info" && level != "warn" && level != "error") {
-    report("log.level", "is \"" + level + "\" and must be debug, info, warn or error");
-  }
 }
 
 }  // namespace
@@ -188,6 +235,14 @@ void check_together(ConfigLoad& load, const std::string& file) {
 std::string ConfigProblem::text() const {
   const std::string where = line > 0 ? fmt::format("{}:{}", file, line) : file;
   return fmt::format("{}: {} {}", where, key, message);
+}
+
+TenantConfig Config::tenant(const std::string& name) const {
+  const auto found = std::ranges::find(tenants, name, &TenantConfig::name);
+  TenantConfig tenant = found == tenants.end() ? TenantConfig{.name = name} : *found;
+  tenant.queue_max = tenant.queue_max > 0 ? tenant.queue_max : limits.queue_per_tenant;
+  tenant.wait_s_max = tenant.wait_s_max > 0 ? tenant.wait_s_max : limits.wait_s_max;
+  return tenant;
 }
 
 EnvironmentLookup process_environment() {
@@ -243,15 +298,15 @@ std::string config_example() {
   std::string text = "# Deepmoat. Every key with its default; remove what you do not change.\n";
   std::string section;
   for (const ConfigKey& key : config_keys()) {
-    const bool model = key.section == "model";
     if (key.section != section) {
       section = key.section;
-      text += model ? "\n# One block a model.\n# [[model]]\n" : fmt::format("\n[{}]\n", section);
+      text += key.repeated ? fmt::format("\n# One block a {0}.\n# [[{0}]]\n", section)
+                           : fmt::format("\n[{}]\n", section);
     }
     text +=
         fmt::format("# {}{}{}\n", key.meaning, key.bounds.empty() ? "" : " (" + key.bounds + ")",
                     key.reloadable ? " Reloaded on SIGHUP." : "");
-    text += fmt::format("{}{} = {}\n", model ? "# " : "", key.name, key.fallback);
+    text += fmt::format("{}{} = {}\n", key.repeated ? "# " : "", key.name, key.fallback);
   }
   return text;
 }
@@ -270,17 +325,16 @@ std::string config_markdown() {
       "This page is made by `deepmoat config markdown`; a test holds it to the program.\n";
   std::string section;
   for (const ConfigKey& key : config_keys()) {
-    const bool model = key.section == "model";
     if (key.section != section) {
       section = key.section;
       text +=
           fmt::format("\n## {}\n\n| key | default | bounds | meaning |{}\n|---|---|---|---|{}\n",
-                      model ? "[[model]]" : "[" + section + "]", model ? "" : " environment |",
-                      model ? "" : "---|");
+                      key.repeated ? "[[" + section + "]]" : "[" + section + "]",
+                      key.repeated ? "" : " environment |", key.repeated ? "" : "---|");
     }
     text += fmt::format("| `{}` | `{}` | {} | {}{} |{}\n", key.name, key.fallback, key.bounds,
                         key.meaning, key.reloadable ? " *reload*" : "",
-                        model ? "" : fmt::format(" `{}` |", environment_name(key)));
+                        key.repeated ? "" : fmt::format(" `{}` |", environment_name(key)));
   }
   return text;
 }

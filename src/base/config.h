@@ -17,13 +17,39 @@ namespace deepmoat {
 
 // One local model; `[[model]]` in the file, or --model-path.
 struct ModelConfig {
-  std::string name;          // what callers write into "model"
-  std::string path;          // a GGUF file
-  std::int64_t threads = 0;  // 0: one a core
-  std::int64_t cells = 0;    // tokens of context that all calls share; 0: chosen by the worker
+  std::string name;                // what callers write into "model"
+  std::string path;                // a GGUF file; empty: the catalogue knows the name
+  std::string task = "auto";       // auto, generate, embed or rerank
+  std::string pooling;             // of embeddings; empty: the model's own
+  std::string load = "start";      // start, or demand: at the first call
+  std::int64_t replicas = 1;       // workers with the same model
+  std::int64_t idle_unload_s = 0;  // 0: never
+  std::int64_t threads = 0;        // 0: one a core
+  std::int64_t cells = 0;  // tokens of context that all calls share; 0: chosen by the worker
   std::int64_t max_batch_size = 128;
-  std::int64_t step_tokens = 0;  // token budget of a scheduler step; 0: chosen by the worker
+  std::int64_t step_tokens = 0;       // rows of a scheduler step at most; 0: chosen by the worker
+  std::int64_t inter_token_ms = 0;    // time of a step while answers run; 0: chosen by the worker
+  std::string layout = "auto";        // of the KV memory: auto, unified or streams
+  std::int64_t spill_mib = 512;       // host memory for prefixes and checkpoints; 0: none
+  std::vector<std::string> adapters;  // "NAME=FILE[:SCALE]", or a name of the catalogue
+  std::vector<std::string> public_prefixes;  // text files whose start all tenants may share
+  double default_temperature = -1;           // when the caller names none; below 0: none
+  double default_top_p = -1;                 // likewise
+  std::int64_t default_max_tokens = 0;       // likewise; 0: none
   std::string cpu_variant = "auto";
+
+  bool operator==(const ModelConfig&) const = default;
+};
+
+// What one tenant may take of the models; `[[tenant]]` in the file. Others have the defaults.
+struct TenantConfig {
+  std::string name;             // as in `deepmoat key create --tenant`
+  double weight = 1;            // its share beside other tenants
+  std::int64_t priority = 1;    // class; 0 goes before 1, whatever the weights
+  std::int64_t queue_max = 0;   // calls that may wait for one model; 0: limits.queue_per_tenant
+  std::int64_t wait_s_max = 0;  // 0: limits.wait_s_max
+
+  bool operator==(const TenantConfig&) const = default;
 };
 
 struct Config {
@@ -60,22 +86,37 @@ struct Config {
     std::int64_t concurrent_calls_per_key = 0;
     std::int64_t concurrent_calls = 2'048;
     std::int64_t authentication_failures_per_minute = 20;
+    std::int64_t queue_per_tenant = 128;  // calls that wait for one worker
+    std::int64_t queue_total = 256;
+    std::int64_t wait_s_max = 0;  // a call that waits longer is refused; 0: no limit
   } limits;
+  struct Memory {
+    std::int64_t budget_mib = 0;  // 0: 90 % of the machine's
+  } memory;
+  struct Metrics {
+    bool vllm_names = true;
+    bool open_on_loopback = false;
+  } metrics;
   struct Audit {
     std::int64_t segment_mib = 64;
   } audit;
   std::vector<ModelConfig> models;
+  std::vector<TenantConfig> tenants;
+
+  // The tenant's own settings, or the defaults under its name.
+  [[nodiscard]] TenantConfig tenant(const std::string& name) const;
 };
 
 // One key of the file.
 struct ConfigKey {
   std::string section;  // "server", or "model" for each [[model]]
   std::string name;
-  std::string type;         // "integer", "boolean", "text", "list of text"
+  std::string type;         // "integer", "number", "boolean", "text", "list of text"
   std::string fallback;     // the default as TOML
   std::string meaning;      // a sentence for a person
   std::string bounds;       // e.g. "1 to 65535"; empty: none
   bool reloadable = false;  // SIGHUP applies it without a restart
+  bool repeated = false;    // its section is a [[list]]: many of it, and no environment variable
 };
 
 // A finding of the check: where, which key, what is wrong, how to mend it.

@@ -1,142 +1,12 @@
 #include "base/config_keys.h"
 
-#include <fmt/format.h>
-
-#include <charconv>
+#include "base/config_rule.h"
 
 namespace deepmoat::config_internal {
 
 namespace {
 
-using Problem = std::optional<std::string>;
-
-struct Description {
-  const char* section;
-  const char* name;
-  const char* meaning;
-  bool reloadable = false;
-};
-
-constexpr bool kReloadable = true;
-
-ConfigKey shown(const Description& d, std::string type, std::string fallback,
-                std::string bounds = "") {
-  return {d.section,         d.name,      std::move(type), std::move(fallback), d.meaning,
-          std::move(bounds), d.reloadable};
-}
-
-Problem check_bounds(std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high) {
-    return fmt::format("is {} and must be {} to {}", value, low, high);
-  }
-  return std::nullopt;
-}
-
-// `field` maps a Target to the integer to set.
-template <class Field>
-KeyRule integer(Description d, Field field, std::int64_t low, std::int64_t high) {
-  Config defaults;
-  ModelConfig model;
-  const std::int64_t fallback = field(Target{defaults, &model});
-  const auto assign = [field, low, high](Target target, std::int64_t value) -> Problem {
-    if (auto problem = check_bounds(value, low, high)) {
-      return problem;
-    }
-    field(target) = value;
-    return std::nullopt;
-  };
-  return {
-      shown(d, "integer", std::to_string(fallback), fmt::format("{} to {}", low, high)),
-      [assign](Target target, const toml::node& node) -> Problem {
-        const auto value = node.value_exact<std::int64_t>();
-        return value ? assign(target, *value) : Problem("must be a whole number without quotes");
-      },
-      [assign](Target target, const std::string& text) -> Problem {
-        std::int64_t value = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (error != std::errc{} || end != text.data() + text.size()) {
-          return "must be a whole number";
-        }
-        return assign(target, value);
-      }};
-}
-
-template <class Field>
-KeyRule boolean(Description d, Field field) {
-  Config defaults;
-  const bool fallback = field(Target{defaults, nullptr});
-  return {shown(d, "boolean", fallback ? "true" : "false"),
-          [field](Target target, const toml::node& node) -> Problem {
-            const auto value = node.value_exact<bool>();
-            if (!value) {
-              return "must be true or false, without quotes";
-            }
-            field(target) = *value;
-            return std::nullopt;
-          },
-          [field](Target target, const std::string& text) -> Problem {
-            if (text != "true" && text != "false") {
-              return "must be true or false";
-            }
-            field(target) = text == "true";
-            return std::nullopt;
-          }};
-}
-
-template <class Field>
-KeyRule text(Description d, Field field) {
-  Config defaults;
-  ModelConfig model;
-  const std::string fallback = field(Target{defaults, &model});
-  return {shown(d, "text", '"' + fallback + '"'),
-          [field](Target target, const toml::node& node) -> Problem {
-            const auto value = node.value_exact<std::string>();
-            if (!value) {
-              return "must be text in quotes";
-            }
-            field(target) = *value;
-            return std::nullopt;
-          },
-          [field](Target target, const std::string& value) -> Problem {
-            field(target) = value;
-            return std::nullopt;
-          }};
-}
-
-template <class Field>
-KeyRule text_list(Description d, Field field) {
-  return {shown(d, "list of text", "[]"),
-          [field](Target target, const toml::node& node) -> Problem {
-            const toml::array* list = node.as_array();
-            if (list == nullptr) {
-              return "must be a list such as [\"a\", \"b\"]";
-            }
-            std::vector<std::string> values;
-            for (const toml::node& item : *list) {
-              const auto value = item.value_exact<std::string>();
-              if (!value) {
-                return "must hold only text in quotes";
-              }
-              values.push_back(*value);
-            }
-            field(target) = std::move(values);
-            return std::nullopt;
-          },
-          [field](Target target, const std::string& value) -> Problem {
-            field(target).clear();
-            for (std::size_t begin = 0; begin <= value.size();) {
-              const std::size_t end = std::min(value.find(',', begin), value.size());
-              if (end > begin) {
-                field(target).push_back(value.substr(begin, end - begin));
-              }
-              begin = end + 1;
-            }
-            return std::nullopt;
-          }};
-}
-
 #define AT(path) [](Target t) -> auto& { return t.config.path; }
-#define IN_MODEL(path) [](Target t) -> auto& { return t.model->path; }
 
 void add_server_rules(std::vector<KeyRule>& rules) {
   rules.push_back(
@@ -197,8 +67,8 @@ void add_security_rules(std::vector<KeyRule>& rules) {
                              "Host names and addresses in the certificate that the local CA makes, "
                              "beside localhost and this host's name."},
                             AT(tls.names)));
-  rules.push_back(
-      text({"log", "level", "debug, info, warn or error.", kReloadable}, AT(log.level)));
+  rules.push_back(choice({"log", "level", "debug, info, warn or error.", kReloadable},
+                         AT(log.level), {"debug", "info", "warn", "error"}));
   rules.push_back(integer(
       {"keys", "lifetime_days", "Days until a new key ends; 90 is the longest.", kReloadable},
       AT(keys.lifetime_days), 1, 90));
@@ -223,35 +93,42 @@ void add_security_rules(std::vector<KeyRule>& rules) {
                            "before its key is looked at.",
                            kReloadable},
                           AT(limits.authentication_failures_per_minute), 1, 1'000'000));
+  rules.push_back(
+      integer({"limits", "queue_per_tenant",
+               "Calls of one tenant that may wait in one worker; further ones get 429."},
+              AT(limits.queue_per_tenant), 1, 100'000));
+  rules.push_back(
+      integer({"limits", "queue_total",
+               "Calls of all tenants that may wait in one worker; further ones get 429."},
+              AT(limits.queue_total), 1, 100'000));
+  rules.push_back(integer({"limits", "wait_s_max",
+                           "Seconds that a call may wait for its turn before it gets 429; 0: no "
+                           "limit.",
+                           kReloadable},
+                          AT(limits.wait_s_max), 0, 86'400));
   rules.push_back(integer({"audit", "segment_mib", "Size of one file of the audit log in MiB."},
                           AT(audit.segment_mib), 1, 4096));
 }
 
-void add_model_rules(std::vector<KeyRule>& rules) {
-  rules.push_back(
-      text({"model", "name",
-            "Name that callers write into \"model\"; empty: the file's name without its ending."},
-           IN_MODEL(name)));
-  rules.push_back(text({"model", "path", "The model's GGUF file."}, IN_MODEL(path)));
-  rules.push_back(integer({"model", "threads", "Threads of the model's worker; 0: one a core."},
-                          IN_MODEL(threads), 0, 1024));
-  rules.push_back(
-      integer({"model", "cells",
-               "Tokens of context that all calls of the model share; 0: chosen by memory."},
-              IN_MODEL(cells), 0, 100'000'000));
-  rules.push_back(integer({"model", "max_batch_size", "Most calls in one batch."},
-                          IN_MODEL(max_batch_size), 1, 4096));
-  rules.push_back(integer(
-      {"model", "step_tokens", "Token budget of one scheduler step; 0: chosen by the worker."},
-      IN_MODEL(step_tokens), 0, 65'536));
-  rules.push_back(text({"model", "cpu_variant",
-                        "CPU variant of the engine, e.g. \"haswell\"; \"auto\": the best one that "
-                        "passes its self-test."},
-                       IN_MODEL(cpu_variant)));
+void add_memory_and_metrics_rules(std::vector<KeyRule>& rules) {
+  rules.push_back(integer({"memory", "budget_mib",
+                           "Memory in MiB that the workers of all models may take together; 0: 90 "
+                           "% of the machine's. A model that does not fit is refused.",
+                           kReloadable},
+                          AT(memory.budget_mib), 0, 1LL << 30));
+  rules.push_back(boolean({"metrics", "vllm_names",
+                           "Also writes the figures of GET /metrics under vLLM's names, for boards "
+                           "made for it.",
+                           kReloadable},
+                          AT(metrics.vllm_names)));
+  rules.push_back(boolean({"metrics", "open_on_loopback",
+                           "Answers GET /metrics without a key when the request comes from this "
+                           "machine; otherwise it needs one that may see the status.",
+                           kReloadable},
+                          AT(metrics.open_on_loopback)));
 }
 
 #undef AT
-#undef IN_MODEL
 
 }  // namespace
 
@@ -260,7 +137,9 @@ const std::vector<KeyRule>& key_rules() {
     std::vector<KeyRule> made;
     add_server_rules(made);
     add_security_rules(made);
+    add_memory_and_metrics_rules(made);
     add_model_rules(made);
+    add_tenant_rules(made);
     return made;
   }();
   return rules;

@@ -40,13 +40,14 @@ std::string variable_of(const ConfigKey& key) {
   return name;
 }
 
-// A file with this one key; a model also needs its path.
+// A file with this one key; a model also needs its path, a tenant its name.
 std::string one_key(const ConfigKey& key, const std::string& value) {
-  if (key.section != "model") {
-    return "[" + key.section + "]\n" + key.name + " = " + value + "\n";
+  const std::string line = key.name + " = " + value + "\n";
+  if (!key.repeated) {
+    return "[" + key.section + "]\n" + line;
   }
-  const std::string path = key.name == "path" ? "" : "path = \"m.gguf\"\n";
-  return "[[model]]\n" + key.name + " = " + value + "\n" + path;
+  const std::string needed = key.section == "model" ? "path" : "name";
+  return "[[" + key.section + "]]\n" + line + (key.name == needed ? "" : needed + " = \"m\"\n");
 }
 
 // Every value of a configuration, to compare two.
@@ -72,7 +73,14 @@ std::string values_of(const Config& c) {
                                   c.limits.concurrent_calls,
                                   c.limits.authentication_failures_per_minute,
                                   c.audit.segment_mib,
+                                  c.limits.queue_per_tenant,
+                                  c.limits.queue_total,
+                                  c.limits.wait_s_max,
+                                  c.memory.budget_mib,
+                                  static_cast<std::int64_t>(c.metrics.vllm_names),
+                                  static_cast<std::int64_t>(c.metrics.open_on_loopback),
                                   static_cast<std::int64_t>(c.models.size()),
+                                  static_cast<std::int64_t>(c.tenants.size()),
                                   static_cast<std::int64_t>(c.tls.names.size()),
                                   static_cast<std::int64_t>(c.server.insecure_http_beyond_loopback),
                                   static_cast<std::int64_t>(c.keys.accept_bare_hex)}) {
@@ -101,7 +109,7 @@ TEST(Config, ExampleAndPageNameEveryKey) {
     EXPECT_NE(example.find(line), std::string::npos) << line;
     EXPECT_NE(example.find("# " + key.meaning), std::string::npos) << key.name;
     EXPECT_NE(page.find("| `" + key.name + "` |"), std::string::npos) << key.name;
-    if (key.section != "model") {
+    if (!key.repeated) {
       EXPECT_NE(page.find(variable_of(key)), std::string::npos) << key.name;
     }
     EXPECT_GT(key.meaning.size(), 10U) << key.name;
@@ -116,10 +124,10 @@ TEST(Config, PageInTheDocumentationIsTheProgramsOwn) {
 
 TEST(Config, EveryKeyTakesItsDefaultFromFileAndEnvironment) {
   for (const ConfigKey& key : config_keys()) {
-    const bool path = key.name == "path";
-    const std::string value = path ? "\"m.gguf\"" : key.fallback;
+    const bool needed = key.name == "path" || (key.section == "tenant" && key.name == "name");
+    const std::string value = needed ? "\"m\"" : key.fallback;
     EXPECT_TRUE(parse(one_key(key, value)).problems.empty()) << one_key(key, value);
-    if (key.section == "model") {
+    if (key.repeated) {
       continue;
     }
     std::string plain = key.fallback;
@@ -162,6 +170,41 @@ TEST(Config, EveryNumberHoldsItsBounds) {
   EXPECT_GT(checked, 15);
 }
 
+TEST(Config, NumbersMayHaveAFraction) {
+  const ConfigLoad load = parse(
+      "[[tenant]]\nname = \"a\"\nweight = 2.5\n[[tenant]]\nname = \"b\"\nweight = 3\n"
+      "[[model]]\npath = \"m\"\ndefault_temperature = 0\n");
+  ASSERT_TRUE(load.problems.empty());
+  EXPECT_EQ(load.config.tenants[0].weight, 2.5);
+  EXPECT_EQ(load.config.tenants[1].weight, 3);
+  EXPECT_EQ(load.config.models[0].default_temperature, 0);
+  EXPECT_EQ(load.config.models[0].default_top_p, -1);
+}
+
+TEST(Config, TenantHasItsOwnSettingsOrTheLimits) {
+  const ConfigLoad load = parse(
+      "[limits]\nqueue_per_tenant = 7\nwait_s_max = 9\n"
+      "[[tenant]]\nname = \"a\"\nweight = 4\nqueue_max = 3\n"
+      "[[tenant]]\nname = \"b\"\npriority = 0\nwait_s_max = 2\n");
+  ASSERT_TRUE(load.problems.empty());
+  EXPECT_EQ(load.config.tenant("a"),
+            (TenantConfig{.name = "a", .weight = 4, .queue_max = 3, .wait_s_max = 9}));
+  EXPECT_EQ(load.config.tenant("b"),
+            (TenantConfig{.name = "b", .priority = 0, .queue_max = 7, .wait_s_max = 2}));
+  EXPECT_EQ(load.config.tenant("c"), (TenantConfig{.name = "c", .queue_max = 7, .wait_s_max = 9}));
+}
+
+TEST(Config, ModelMayComeFromTheCatalogue) {
+  const ConfigLoad load = parse(
+      "[[model]]\nname = \"imported\"\nreplicas = 2\nload = \"demand\"\n"
+      "adapters = [\"a=a.gguf:0.5\", \"b\"]\n");
+  ASSERT_TRUE(load.problems.empty()) << load.problems[0].text();
+  EXPECT_EQ(load.config.models[0].name, "imported");
+  EXPECT_EQ(load.config.models[0].path, "");
+  EXPECT_EQ(load.config.models[0].replicas, 2);
+  EXPECT_EQ(load.config.models[0].adapters, (std::vector<std::string>{"a=a.gguf:0.5", "b"}));
+}
+
 struct Finding {
   const char* text;
   const char* expected;
@@ -177,11 +220,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "config example` lists them all"},
         Finding{"\n\n[sever]\nhttps_port = 1\n",
                 "a.toml:3: sever is not a section; sections are server, tls, log, keys, limits, "
-                "audit, model"},
+                "audit, memory, metrics, model, tenant"},
         Finding{"server = 3\n", "a.toml:1: server must be a section, written [server]"},
         Finding{"https_port = 3\n",
                 "a.toml:1: https_port is not a section; sections are server, tls, log, keys, "
-                "limits, audit, model"},
+                "limits, audit, memory, metrics, model, tenant"},
         Finding{"[server]\nhttps_port = \"8443\"\n",
                 "a.toml:2: server.https_port must be a whole number without quotes"},
         Finding{"[server]\nhttps_port = 84.5\n",
@@ -196,8 +239,24 @@ INSTANTIATE_TEST_SUITE_P(
         Finding{"[tls]\nnames = [\"a\", 3]\n", "a.toml:2: tls.names must hold only text in quotes"},
         Finding{"[model]\npath = \"m\"\n",
                 "a.toml:1: model must be written as [[model]], with two brackets"},
-        Finding{"[[model]]\nname = \"m\"\n",
-                "a.toml:1: model.path is missing: name the model's GGUF file"},
+        Finding{"[[model]]\nthreads = 1\n",
+                "a.toml:1: model.path is missing: name the model's GGUF file, or set model.name to "
+                "an imported one"},
+        Finding{"[[model]]\npath = \"m\"\nadapters = [\"=f\"]\n",
+                "a.toml:1: model.adapters has \"=f\"; write \"NAME=FILE\", \"NAME=FILE:SCALE\" or "
+                "the name of an imported adapter"},
+        Finding{"[[model]]\npath = \"m\"\nload = \"later\"\n",
+                "a.toml:3: model.load is \"later\" and must be start or demand"},
+        Finding{"[[model]]\npath = \"m\"\ndefault_temperature = 2.5\n",
+                "a.toml:3: model.default_temperature is 2.5 and must be -1 to 2"},
+        Finding{"[[tenant]]\nweight = 1\n",
+                "a.toml:1: tenant.name is missing: name the tenant as its keys do"},
+        Finding{"[[tenant]]\nname = \"a\"\n[[tenant]]\nname = \"a\"\n",
+                "a.toml:3: tenant.name \"a\" is used twice; give each tenant its own name"},
+        Finding{"[[tenant]]\nname = \"a\"\nweight = \"2\"\n",
+                "a.toml:3: tenant.weight must be a number without quotes"},
+        Finding{"[tenant]\nname = \"a\"\n",
+                "a.toml:1: tenant must be written as [[tenant]], with two brackets"},
         Finding{"[[model]]\npath = \"a/m.gguf\"\n[[model]]\npath = \"b/m.gguf\"\n",
                 "a.toml:3: model.name \"m\" is used twice; give each model its own name"},
         Finding{"[server]\nhttp_address = \"0.0.0.0\"\n",
@@ -213,7 +272,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.toml: tls.certificate and tls.private_key belong together: set both or "
                 "neither"},
         Finding{"[log]\nlevel = \"loud\"\n",
-                "a.toml: log.level is \"loud\" and must be debug, info, warn or error"}));
+                "a.toml:2: log.level is \"loud\" and must be debug, info, warn or error"}));
 
 TEST_P(Findings, NameFileLineKeyAndFix) {
   EXPECT_EQ(problem_of(GetParam().text), GetParam().expected);
