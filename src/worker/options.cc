@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <sstream>
 
 #include "base/limits.h"
@@ -43,7 +44,47 @@ void add_flags(CLI::App& app, Options& o, bool& no_sandbox) {
   app.add_flag("--self-test", o.self_test, "Load the model, test the engine, exit");
 }
 
+void add_serving_flags(CLI::App& app, Options& o, std::vector<std::string>& adapters) {
+  app.add_option("--task", o.task, "auto, generate, embed or rerank")
+      ->check(CLI::IsMember({"auto", "generate", "embed", "rerank"}));
+  app.add_option("--pooling", o.pooling, "Of embeddings: none, mean, cls, last or rank")
+      ->check(CLI::IsMember({"", "none", "mean", "cls", "last", "rank"}));
+  app.add_option("--layout", o.layout, "Of the KV memory: auto, unified or streams")
+      ->check(CLI::IsMember({"auto", "unified", "streams"}));
+  app.add_option("--adapter", adapters, "LoRA adapter as NAME=FILE[:SCALE]; may be repeated");
+  app.add_option("--public-prefix", o.public_prefixes,
+                 "File with a system message whose cached prefix all tenants share; may be "
+                 "repeated");
+  app.add_option("--spill-mib", o.spill_mib, "Host memory for saved states, MiB");
+  app.add_option("--queue-max", o.queue_max, "Calls that may wait; 0: the default");
+  app.add_option("--tenant-queue-max", o.tenant_queue_max,
+                 "Calls of one tenant that may wait; 0: as --queue-max");
+}
+
 }  // namespace
+
+Result<AdapterFile> parse_adapter(const std::string& text) {
+  AdapterFile adapter;
+  const std::size_t equals = text.find('=');
+  adapter.name = text.substr(0, equals);
+  std::string file = equals == std::string::npos ? "" : text.substr(equals + 1);
+  const std::size_t colon = file.rfind(':');
+  if (colon != std::string::npos) {
+    const char* end = file.data() + file.size();
+    float scale = 0;
+    const auto [read, error] = std::from_chars(file.data() + colon + 1, end, scale);
+    if (error == std::errc{} && read == end) {  // else the colon belongs to the file's name
+      adapter.scale = scale;
+      file.resize(colon);
+    }
+  }
+  adapter.file = file;
+  if (adapter.name.empty() || file.empty()) {
+    return fail(Code::invalid_argument,
+                "--adapter " + text + " is not of the form NAME=FILE or NAME=FILE:SCALE");
+  }
+  return adapter;
+}
 
 Parsed parse_options(int argc, const char* const* argv) {
   Parsed parsed;
@@ -52,7 +93,9 @@ Parsed parse_options(int argc, const char* const* argv) {
   bool no_sandbox = false;
   CLI::App app(
       "deepmoat-worker: runs one model for the gateway, without keys and without a network");
+  std::vector<std::string> adapters;
   add_flags(app, options, no_sandbox);
+  add_serving_flags(app, options, adapters);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -62,6 +105,15 @@ Parsed parse_options(int argc, const char* const* argv) {
     return parsed;
   }
   options.sandbox = !no_sandbox;
+  options.split_memory = options.split_memory || options.layout == "streams";
+  for (const std::string& text : adapters) {
+    const auto adapter = parse_adapter(text);
+    if (!adapter) {
+      parsed.early = {adapter.error().message + "\n", kExitUsage};
+      return parsed;
+    }
+    options.adapters.push_back(*adapter);
+  }
   if (options.fd < 0 && !options.probe && !options.self_test) {
     parsed.early = {"--fd is missing: the gateway starts workers; alone use --probe\n", kExitUsage};
   }

@@ -17,6 +17,15 @@ inline constexpr int kExitFailed = 1;    // could not start, or broke; a `fatal`
 inline constexpr int kExitUsage = 2;     // wrong flags
 inline constexpr int kExitIllegal = 86;  // illegal instruction: avoid this CPU variant
 
+// A LoRA adapter: `--adapter NAME=FILE[:SCALE]`.
+struct AdapterFile {
+  std::string name;
+  std::filesystem::path file;
+  float scale = 1;
+};
+// Code::invalid_argument when it is not of that form.
+[[nodiscard]] Result<AdapterFile> parse_adapter(const std::string& text);
+
 struct Options {
   int fd = -1;
   std::filesystem::path model;
@@ -29,6 +38,14 @@ struct Options {
   std::uint32_t step_tokens = 512;
   std::uint32_t step_ms = 250;  // what a step should take while answers run; 0: no limit
   bool split_memory = false;    // a KV memory of its own for each sequence
+  std::string layout = "auto";  // auto, unified, or streams, which is split_memory
+  std::string task = "auto";    // auto, generate, embed or rerank
+  std::string pooling;          // none, mean, cls, last or rank; empty: the model's own
+  std::vector<AdapterFile> adapters;
+  std::vector<std::filesystem::path> public_prefixes;  // files with system messages
+  std::uint64_t spill_mib = 0;                         // host memory for saved states
+  std::uint32_t queue_max = 0;                         // calls that wait; 0: limits.h
+  std::uint32_t tenant_queue_max = 0;                  // of one tenant; 0: as queue_max
   bool sandbox = true;
   bool probe = false;
   bool self_test = false;  // of --probe: load, test, exit

@@ -28,15 +28,32 @@ std::vector<std::string> arguments(const WorkerCommand& command) {
       list.push_back(std::to_string(value));
     }
   };
+  const auto add_text = [&](const char* flag, const std::string& value) {
+    if (!value.empty()) {
+      list.emplace_back(flag);
+      list.push_back(value);
+    }
+  };
   add("--threads", command.threads);
   add("--cells", command.cells);
   add("--max-batch-size", command.max_batch_size);
   add("--step-tokens", command.step_tokens);
-  list.emplace_back("--cpu-variant");
-  list.push_back(command.cpu_variant);
+  add("--step-ms", command.step_ms);
+  add("--spill-mib", command.spill_mib);
+  add("--queue-max", command.queue_max);
+  add("--tenant-queue-max", command.tenant_queue_max);
+  add_text("--task", command.task);
+  add_text("--pooling", command.pooling);
+  add_text("--layout", command.layout);
+  add_text("--cpu-variant", command.cpu_variant);
+  for (const std::string& adapter : command.adapters) {
+    add_text("--adapter", adapter);
+  }
+  for (const std::string& file : command.public_prefixes) {
+    add_text("--public-prefix", file);
+  }
   for (const std::string& variant : command.avoided_variants) {
-    list.emplace_back("--cpu-variant-avoid");
-    list.push_back(variant);
+    add_text("--cpu-variant-avoid", variant);
   }
   return list;
 }

@@ -20,6 +20,15 @@ struct WorkerCommand {
   std::int64_t cells = 0;
   std::int64_t max_batch_size = 128;
   std::int64_t step_tokens = 0;
+  std::int64_t step_ms = 0;
+  std::int64_t spill_mib = 0;
+  std::int64_t queue_max = 0;
+  std::int64_t tenant_queue_max = 0;
+  std::string task = "auto";
+  std::string pooling;
+  std::string layout = "auto";
+  std::vector<std::string> adapters;         // NAME=FILE[:SCALE]
+  std::vector<std::string> public_prefixes;  // files
   std::string cpu_variant = "auto";
   std::vector<std::string> avoided_variants;  // those that died in their self-test
 };
