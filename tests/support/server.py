@@ -24,11 +24,15 @@ MODEL = "demo"
 QUIET_LIMITS = {"limits": {"authentication_failures_per_minute": 1_000_000}}
 
 
-def toml(sections: dict[str, dict[str, Any]]) -> str:
+def toml(sections: dict[str, Any]) -> str:
+    """A section is a table of keys, or a list of such tables ([[model]], [[tenant]])."""
     text = ""
-    for section, keys in sections.items():
-        text += f"[{section}]\n"
-        text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+    for section, content in sections.items():
+        tables, head = (content, f"[[{section}]]") if isinstance(content, list) \
+            else ([content], f"[{section}]")
+        for keys in tables:
+            text += f"{head}\n"
+            text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
     return text
 
 
@@ -48,7 +52,7 @@ def wait_for(what: str, condition: Callable[[], Any], wait_s: float = 30,
 class Server:
     """`model` None: a server without any. `settings`: sections of its configuration file."""
 
-    def __init__(self, folder: Path, settings: dict[str, dict[str, Any]] | None = None,
+    def __init__(self, folder: Path, settings: dict[str, Any] | None = None,
                  model: Path | None = None, flags: tuple[str, ...] = ()):
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
@@ -63,10 +67,13 @@ class Server:
         self._keys: dict[str, str] = {}
         self.configure(settings or {})
 
-    def configure(self, settings: dict[str, dict[str, Any]]) -> None:
+    def configure(self, settings: dict[str, Any]) -> None:
         merged = {section: dict(keys) for section, keys in QUIET_LIMITS.items()}
         for section, keys in settings.items():
-            merged.setdefault(section, {}).update(keys)
+            if isinstance(keys, list):
+                merged[section] = keys
+            else:
+                merged.setdefault(section, {}).update(keys)
         merged.setdefault("server", {}).update(
             https_address="127.0.0.1", https_port=self.port, http_port=self.http_port)
         self.config.write_text(toml(merged), encoding="utf-8")
@@ -208,7 +215,7 @@ class Server:
         return [json.loads(line) for line in text.splitlines()]
 
 
-def demo_server(folder: Path, settings: dict[str, dict[str, Any]] | None = None) -> Server:
+def demo_server(folder: Path, settings: dict[str, Any] | None = None) -> Server:
     """A server with the demo model."""
     return Server(folder, settings, model_file())
 
