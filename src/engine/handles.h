@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/model.h"
+
 namespace deepmoat::engine {
 
 struct FreeModel {
@@ -25,8 +27,9 @@ struct ModelHandles {
   std::vector<std::string> control_texts;  // of the tokens that no user may type, longest first
   llama_batch batch{};                     // room for batch_tokens rows, a sequence id each
   std::int32_t batch_tokens = 0;
-  std::vector<std::int32_t> logit_rows;  // group of the last batch -> its last row
-  bool unified = true;
+  std::vector<std::int32_t> logit_rows;       // group of the last batch -> its last row
+  std::vector<llama_adapter_lora*> adapters;  // the model frees them
+  MemoryShape shape;
 
   ModelHandles() = default;
   ModelHandles(const ModelHandles&) = delete;

@@ -9,15 +9,16 @@
 
 #include "base/log.h"
 #include "engine/handles.h"
+#include "engine/model_shape.h"
 
 namespace deepmoat::engine {
 
 namespace {
 
-constexpr std::uint32_t kCellsAutoMax = 32768;
-constexpr std::uint32_t kCellsAutoMin = 2048;
-constexpr std::uint32_t kCellsStep = 256;  // llama.cpp pads the KV memory to this
 constexpr std::size_t kSelfTestRows = 96;  // enough for the tiled kernels of every variant
+constexpr std::uint32_t kFewRows = 1;      // to learn what a saved token costs
+constexpr std::uint32_t kManyRows = 8;
+constexpr std::int32_t kNoRoom = 1;  // llama_decode's status
 
 void forward_log(ggml_log_level level, const char* text, void*) {
   if (level != GGML_LOG_LEVEL_WARN && level != GGML_LOG_LEVEL_ERROR) {
@@ -39,52 +40,6 @@ bool report_progress(float fraction, void* data) {
     progress(fraction);
   }
   return true;
-}
-
-// Bytes of keys and values of one token, F16. Too much for models with compressed attention.
-std::uint64_t cell_bytes(const llama_model* model) {
-  const auto heads = static_cast<std::uint64_t>(std::max(llama_model_n_head(model), 1));
-  const auto width = static_cast<std::uint64_t>(llama_model_n_embd(model)) / heads;
-  return 2ULL * 2ULL * width * static_cast<std::uint64_t>(llama_model_n_head_kv(model)) *
-         static_cast<std::uint64_t>(llama_model_n_layer(model));
-}
-
-std::uint32_t choose_cells(const llama_model* model, const ModelOptions& options) {
-  std::uint64_t cells = options.cells;
-  if (cells == 0) {
-    cells = std::clamp<std::uint64_t>(
-        options.memory_bytes / std::max<std::uint64_t>(cell_bytes(model), 1), kCellsAutoMin,
-        kCellsAutoMax);
-  }
-  return static_cast<std::uint32_t>((cells + kCellsStep - 1) / kCellsStep * kCellsStep);
-}
-
-std::string architecture_of(const llama_model* model) {
-  std::array<char, 64> text{};
-  llama_model_meta_val_str(model, "general.architecture", text.data(), text.size());
-  return text.data();
-}
-
-// Whether a part of a sequence can be copied or cut off.
-bool can_share(const llama_model* model) {
-  return !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model) &&
-         architecture_of(model) != "deepseek4";
-}
-
-llama_context_params context_params(const llama_model* model, const ModelOptions& options) {
-  llama_context_params params = llama_context_default_params();
-  params.n_ctx = choose_cells(model, options);
-  params.n_batch = std::max(options.batch_tokens, options.sequences);
-  params.n_outputs_max = options.sequences;  // one row of logits a sequence at most
-  params.n_ubatch = options.batch_tokens;
-  params.n_seq_max = options.sequences;
-  params.n_threads = static_cast<std::int32_t>(options.threads);
-  params.n_threads_batch = static_cast<std::int32_t>(options.threads);
-  params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
-  params.kv_unified = options.unified;
-  params.swa_full = true;  // else a copied prefix lacks its sliding window, and nobody says so
-  params.no_perf = true;
-  return params;
 }
 
 std::vector<std::string> control_texts_of(const llama_vocab* vocab) {
@@ -118,23 +73,85 @@ bool knows_reasoning(const common_chat_templates* templates) {
   }
 }
 
+bool knows_tools(const common_chat_templates* templates) {
+  try {
+    const auto caps = common_chat_templates_get_caps(templates);
+    const auto found = caps.find("supports_tools");
+    return found != caps.end() && found->second;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+Result<> load_weights(const ModelOptions& options, ModelHandles& handles) {
+  llama_model_params params = llama_model_default_params();
+  params.n_gpu_layers = -1;
+  params.progress_callback = report_progress;
+  auto progress = options.progress;
+  params.progress_callback_user_data = &progress;
+  handles.model.reset(llama_model_load_from_file(options.file.c_str(), params));
+  if (!handles.model) {
+    return fail(Code::invalid_argument,
+                options.file.string() + " is not a model that this engine can load");
+  }
+  handles.vocab = llama_model_get_vocab(handles.model.get());
+  for (const AdapterFile& adapter : options.adapters) {
+    handles.adapters.push_back(llama_adapter_lora_init(handles.model.get(), adapter.file.c_str()));
+    if (handles.adapters.back() == nullptr) {
+      return fail(Code::invalid_argument, "adapter " + adapter.name + ": " + adapter.file.string() +
+                                              " is not an adapter of this model");
+    }
+  }
+  return {};
+}
+
+Result<> make_context(const ModelOptions& options, Task task, ModelHandles& handles) {
+  llama_context_params params;
+  if (task == Task::generate) {
+    const MemoryPlan plan = plan_answers(handles.model.get(), options);
+    params = plan.params;
+    handles.shape = plan.shape;
+  } else {
+    params = plan_vectors(handles.model.get(), task, options);
+  }
+  handles.context.reset(llama_init_from_model(handles.model.get(), params));
+  if (!handles.context) {
+    return fail(Code::resource_exhausted,
+                "no memory for the model's context; use a smaller --cells");
+  }
+  handles.batch_tokens = static_cast<std::int32_t>(
+      task == Task::generate ? options.batch_tokens : llama_n_batch(handles.context.get()));
+  handles.batch = llama_batch_init(handles.batch_tokens, 0, 1);
+  return {};
+}
+
 }  // namespace
 
-Model::Model(std::unique_ptr<ModelHandles> handles) : handles_(std::move(handles)) {
+Model::Model(std::unique_ptr<ModelHandles> handles, ModelFacts facts)
+    : handles_(std::move(handles)), facts_(std::move(facts)) {
   const llama_model* model = handles_->model.get();
+  const llama_context* context = handles_->context.get();
   std::array<char, 128> text{};
   llama_model_desc(model, text.data(), text.size());
   facts_.description = text.data();
-  facts_.cells = llama_n_ctx(handles_->context.get());
-  facts_.context_tokens = std::min(static_cast<std::uint32_t>(llama_model_n_ctx_train(model)),
-                                   llama_n_ctx_seq(handles_->context.get()));
+  facts_.architecture = architecture_of(model);
+  facts_.cells = llama_n_ctx(context);
+  facts_.sequences = llama_n_seq_max(context);
+  facts_.context_tokens =
+      std::min(static_cast<std::uint32_t>(llama_model_n_ctx_train(model)),
+               facts_.task == Task::generate ? llama_n_ctx_seq(context) : llama_n_ubatch(context));
   facts_.parameters = llama_model_n_params(model);
   facts_.model_bytes = llama_model_size(model);
   facts_.vocabulary = static_cast<std::uint32_t>(llama_vocab_n_tokens(handles_->vocab));
+  facts_.embedding_width = static_cast<std::uint32_t>(llama_model_n_embd_out(model));
   facts_.chat = llama_model_chat_template(model, nullptr) != nullptr;
   facts_.reasoning = facts_.chat && knows_reasoning(handles_->templates.get());
-  facts_.share_prefixes = can_share(model);
-  facts_.share_cells = handles_->unified;
+  facts_.tools = facts_.chat && knows_tools(handles_->templates.get());
+  facts_.fill = llama_vocab_fim_pre(handles_->vocab) != LLAMA_TOKEN_NULL &&
+                llama_vocab_fim_suf(handles_->vocab) != LLAMA_TOKEN_NULL;
+  if (facts_.task == Task::generate) {
+    memory_ = std::make_unique<SequenceMemory>(handles_->context.get(), handles_->shape);
+  }
 }
 
 Model::~Model() = default;
@@ -144,76 +161,62 @@ Result<std::unique_ptr<Model>> Model::load(const ModelOptions& options) {
   common_log_set_verbosity_thold(-1);  // llama-common prints what a model says
   llama_backend_init();
   auto handles = std::make_unique<ModelHandles>();
-  llama_model_params params = llama_model_default_params();
-  params.n_gpu_layers = -1;
-  params.progress_callback = report_progress;
-  auto progress = options.progress;
-  params.progress_callback_user_data = &progress;
+  ModelFacts facts;
   try {
-    handles->model.reset(llama_model_load_from_file(options.file.c_str(), params));
-    if (!handles->model) {
-      return fail(Code::invalid_argument,
-                  options.file.string() + " is not a model that this engine can load");
-    }
-    handles->vocab = llama_model_get_vocab(handles->model.get());
-    handles->context.reset(
-        llama_init_from_model(handles->model.get(), context_params(handles->model.get(), options)));
-    if (!handles->context) {
-      return fail(Code::resource_exhausted,
-                  "no memory for the model's context; use a smaller --cells");
-    }
+    CHECK_OK(load_weights(options, *handles));
+    facts.task = task_of(handles->model.get(), options.task);
+    CHECK_OK(make_context(options, facts.task, *handles));
     handles->templates = common_chat_templates_init(handles->model.get(), "");
     handles->control_texts = control_texts_of(handles->vocab);
   } catch (const std::exception& error) {
     return fail(Code::invalid_argument, options.file.string() + ": " + error.what());
   }
-  handles->unified = options.unified;
-  handles->batch_tokens = static_cast<std::int32_t>(options.batch_tokens);
-  handles->batch = llama_batch_init(handles->batch_tokens, 0, 1);
-  return std::make_unique<Model>(std::move(handles));
+  facts.adapters = options.adapters;
+  return std::make_unique<Model>(std::move(handles), std::move(facts));
 }
 
 Result<> Model::self_test() {
-  const std::size_t rows =
+  const std::size_t most =
       std::min<std::size_t>(kSelfTestRows, static_cast<std::size_t>(handles_->batch_tokens));
-  const std::vector<Token> tokens(rows,
+  const std::vector<Token> tokens(most,
                                   std::min<Token>(100, static_cast<Token>(facts_.vocabulary) - 1));
-  const Rows many{.sequence = 0, .position = 0, .tokens = tokens, .logits = true};
-  CHECK_OK(decode({&many, 1}));
-  const Rows one{.sequence = 0,
-                 .position = static_cast<std::uint32_t>(rows),
-                 .tokens = std::span(tokens).first(1),
-                 .logits = true};
-  CHECK_OK(decode({&one, 1}));
+  std::uint32_t position = 0;
+  SequenceMemory::Sizes few;
+  for (const std::size_t rows :
+       {std::size_t{kFewRows}, std::size_t{kManyRows - kFewRows}, most, std::size_t{1}}) {
+    const Rows group{.sequence = 0,
+                     .position = position,
+                     .tokens = std::span(tokens).first(std::min(rows, most)),
+                     .logits = true};
+    CHECK_OK(decode({&group, 1}));
+    position += static_cast<std::uint32_t>(group.tokens.size());
+    if (position == kFewRows) {
+      few = memory_->sizes(0);
+    } else if (position == kManyRows) {
+      memory_->calibrate(few, kFewRows, memory_->sizes(0), kManyRows);
+    }
+  }
   const std::span<const float> values = logits(0);
   const bool finite = std::ranges::all_of(values, [](float v) { return v - v == 0.0F; });
-  drop(0);
+  memory_->drop(0);
   if (!finite) {
     return fail(Code::internal, "the engine computes values that are not numbers on this machine");
   }
   return {};
 }
 
-void Model::copy(SequenceId from, SequenceId to, std::uint32_t tokens) {
-  llama_memory_t memory = llama_get_memory(handles_->context.get());
-  const auto end = static_cast<llama_pos>(tokens);
-  if (handles_->unified && facts_.share_prefixes) {
-    llama_memory_seq_cp(memory, from, to, 0, end);
-  } else {
-    llama_memory_seq_cp(memory, from, to, -1, -1);  // other memories copy whole sequences only
-    if (facts_.share_prefixes) {
-      llama_memory_seq_rm(memory, to, end, -1);
-    }
+Result<> Model::use_adapter(std::optional<std::size_t> index, float scale) {
+  if (index == adapter_ && (!index || scale == adapter_scale_)) {
+    return {};
   }
-}
-
-void Model::cut(SequenceId sequence, std::uint32_t tokens) {
-  llama_memory_seq_rm(llama_get_memory(handles_->context.get()), sequence,
-                      static_cast<llama_pos>(tokens), -1);
-}
-
-void Model::drop(SequenceId sequence) {
-  llama_memory_seq_rm(llama_get_memory(handles_->context.get()), sequence, -1, -1);
+  llama_adapter_lora* adapter = index ? handles_->adapters.at(*index) : nullptr;
+  if (llama_set_adapters_lora(handles_->context.get(), index ? &adapter : nullptr, index ? 1 : 0,
+                              index ? &scale : nullptr) != 0) {
+    return fail(Code::internal, "the engine refused an adapter");
+  }
+  adapter_ = index;
+  adapter_scale_ = scale;
+  return {};
 }
 
 Result<> Model::decode(std::span<const Rows> groups) {
@@ -240,6 +243,10 @@ Result<> Model::decode(std::span<const Rows> groups) {
   }
   try {
     const std::int32_t status = llama_decode(handles_->context.get(), batch);
+    memory_->note_decoded();
+    if (status == kNoRoom) {
+      return fail(Code::resource_exhausted, "the KV memory has no room for a batch");
+    }
     if (status != 0) {
       return fail(Code::internal, "the engine refused a batch, status " + std::to_string(status));
     }

@@ -6,19 +6,42 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "engine/sequence_memory.h"
 
 namespace deepmoat::engine {
 
 using Token = std::int32_t;
-using SequenceId = std::int32_t;
+
+enum class Task : std::uint8_t { automatic, generate, embed, rerank };
+
+// How an embedding model makes one vector of an input.
+enum class Pooling : std::uint8_t { automatic, mean, cls, last };
+
+// What layers with a sliding window remember.
+enum class WindowMemory : std::uint8_t {
+  automatic,    // everything, where that takes no more memory
+  full,         // everything: any prefix can be shared
+  checkpoints,  // the window: shared prefixes need a saved state of it
+};
+
+struct AdapterFile {
+  std::string name;
+  std::filesystem::path file;
+  float scale = 1;  // when a call names none
+};
 
 struct ModelOptions {
   std::filesystem::path file;
+  std::vector<AdapterFile> adapters = {};
+  Task task = Task::automatic;
+  Pooling pooling = Pooling::automatic;
+  WindowMemory window = WindowMemory::automatic;
   std::uint32_t threads = 1;
   std::uint32_t cells = 0;              // 0: as many as fit into memory_bytes, 32768 at most
   std::uint64_t memory_bytes = 0;       // what the KV memory may take when `cells` is 0
@@ -30,15 +53,20 @@ struct ModelOptions {
 
 struct ModelFacts {
   std::string description;  // e.g. "llama 135M Q4_1"
-  std::uint32_t context_tokens = 0;
+  std::string architecture;
+  Task task = Task::generate;
+  std::uint32_t context_tokens = 0;  // embed, rerank: of one input
   std::uint32_t cells = 0;
+  std::uint32_t sequences = 0;  // may be fewer than asked for, where each costs memory
   std::uint64_t parameters = 0;
   std::uint64_t model_bytes = 0;
   std::uint32_t vocabulary = 0;
+  std::uint32_t embedding_width = 0;
   bool chat = false;
   bool reasoning = false;
-  bool share_prefixes = false;  // a part of a sequence can be copied (not in recurrent models)
-  bool share_cells = false;     // and costs nothing
+  bool tools = false;
+  bool fill = false;  // has fill-in-the-middle tokens
+  std::vector<AdapterFile> adapters;
 };
 
 // Rows of a batch that continue one sequence.
@@ -57,7 +85,7 @@ class Model {
   // llama.cpp may also end the process on a crafted file: load inside the sandbox.
   [[nodiscard]] static Result<std::unique_ptr<Model>> load(const ModelOptions& options);
 
-  explicit Model(std::unique_ptr<ModelHandles> handles);  // for load()
+  Model(std::unique_ptr<ModelHandles> handles, ModelFacts facts);  // for load()
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
   ~Model();
@@ -65,16 +93,20 @@ class Model {
   [[nodiscard]] const ModelFacts& facts() const { return facts_; }
   [[nodiscard]] const ModelHandles& handles() const { return *handles_; }
 
-  // Runs the kernels of short and long batches on sequence 0 and empties it. On a processor that
-  // does not do what it promises this ends in SIGILL.
+  // Runs the kernels of short and long batches on sequence 0 and empties it; learns what a saved
+  // token costs. On a processor that does not do what it promises this ends in SIGILL.
   [[nodiscard]] Result<> self_test();
 
-  void copy(SequenceId from, SequenceId to, std::uint32_t tokens);
-  void cut(SequenceId sequence, std::uint32_t tokens);
-  void drop(SequenceId sequence);
+  // REQUIRES: task generate.
+  [[nodiscard]] SequenceMemory& memory() { return *memory_; }
+  [[nodiscard]] const SequenceMemory& memory() const { return *memory_; }
+
+  // The following batches run with this adapter of facts().adapters; none: the model alone.
+  [[nodiscard]] Result<> use_adapter(std::optional<std::size_t> index, float scale);
 
   // Computes a batch. REQUIRES: at most batch_tokens rows; each group follows what its sequence
-  // holds. An error leaves the memory undefined: give up the process.
+  // holds. Code::resource_exhausted: no room for all of it, and the memory is as before. Any other
+  // error leaves the memory undefined: give up the process.
   [[nodiscard]] Result<> decode(std::span<const Rows> batch);
 
   // Logits of the last row of group `index` of the last decode(), valid until the next one.
@@ -83,7 +115,10 @@ class Model {
 
  private:
   std::unique_ptr<ModelHandles> handles_;
+  std::unique_ptr<SequenceMemory> memory_;
   ModelFacts facts_;
+  std::optional<std::size_t> adapter_;
+  float adapter_scale_ = 0;
 };
 
 }  // namespace deepmoat::engine

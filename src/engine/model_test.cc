@@ -112,8 +112,8 @@ TEST_F(RealModel, ACopiedPrefixGivesTheSameTokens) {
   ASSERT_TRUE(prompt.has_value());
   const std::vector<Token> alone = greedy(0, prompt->tokens, 8);
   const auto shared = static_cast<std::uint32_t>(prompt->tokens.size() - 1);
-  model_.copy(0, 1, shared);
-  model_.cut(0, shared);
+  model_.memory().copy(0, 1, shared);
+  model_.memory().cut(0, shared);
   std::vector<Token> drawn;
   Token next = prompt->tokens.back();
   Sampler sampler(model_, {.temperature = 0});
@@ -123,8 +123,8 @@ TEST_F(RealModel, ACopiedPrefixGivesTheSameTokens) {
     next = sampler.draw(model_.logits(0));
     drawn.push_back(next);
   }
-  model_.drop(0);
-  model_.drop(1);
+  model_.memory().drop(0);
+  model_.memory().drop(1);
   EXPECT_EQ(drawn, alone);
 }
 

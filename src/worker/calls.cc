@@ -69,7 +69,8 @@ Result<Call> make_call(const engine::Model& model, const PreparedCall& prepared)
   call.usage.set_prompt_tokens(prompt_tokens);
   for (std::uint32_t i = 0; i < std::max(request.n(), 1U); ++i) {
     call.choices.push_back(
-        {engine::Sampler(model, sampling), engine::Answer(model, prepared.prompt.format, answer)});
+        {engine::Sampler(model, sampling), engine::Answer(model, prepared.prompt.format, answer), 0,
+         wire::FINISH_UNKNOWN});
     ++sampling.seed;  // choices differ, and the same seed gives the same ones
   }
   return call;
@@ -97,8 +98,9 @@ scheduler::Sampled draw(Call& call, std::uint64_t call_id, std::uint32_t index,
     wire::ChoiceFinished& finished = *frame.mutable_choice_finished();
     finished.set_call_id(call_id);
     finished.set_index(index);
-    finished.set_reason(*step.end == engine::AnswerEnd::stop ? wire::FINISH_STOP
-                                                             : wire::FINISH_LENGTH);
+    choice.reason =
+        *step.end == engine::AnswerEnd::stop ? wire::FINISH_STOP : wire::FINISH_LENGTH;
+    finished.set_reason(choice.reason);
     out.put(frame);
   }
   return {.call = call_id, .choice = index, .token = token, .last = step.end.has_value()};

@@ -17,6 +17,7 @@ struct Choice {
   engine::Sampler sampler;
   engine::Answer answer;
   std::uint32_t unsent_tokens = 0;  // sampled since the last delta
+  wire::FinishReason reason = wire::FINISH_UNKNOWN;  // when it has ended
 };
 
 struct Call {

@@ -98,6 +98,10 @@ void Outbox::put(const wire::FromWorker& frame) {
   bytes_ += wire::encode_frame(frame);
 }
 
+void Outbox::append(Outbox&& other) {
+  bytes_ += std::exchange(other.bytes_, {});
+}
+
 Result<> Outbox::flush() {
   while (sent_ < bytes_.size()) {
     const ssize_t put =

@@ -55,6 +55,8 @@ class Outbox {
   explicit Outbox(int fd) : fd_(fd) {}
 
   void put(const wire::FromWorker& frame);
+  // Puts all frames of another one.
+  void append(Outbox&& other);
 
   // Sends what the socket takes without waiting. Code::cancelled when the gateway is gone,
   // ::resource_exhausted when it does not read.

@@ -55,7 +55,10 @@ void add_serving_flags(CLI::App& app, Options& o, std::vector<std::string>& adap
   app.add_option("--public-prefix", o.public_prefixes,
                  "File with a system message whose cached prefix all tenants share; may be "
                  "repeated");
-  app.add_option("--spill-mib", o.spill_mib, "Host memory for saved states, MiB");
+  app.add_option("--spill-mib", o.spill_mib, "Host memory for saved states, MiB; 0: none saved");
+  app.add_option("--sliding-window", o.sliding_window,
+                 "What layers with a sliding window remember: auto, full or checkpoints")
+      ->check(CLI::IsMember({"auto", "full", "checkpoints"}));
   app.add_option("--queue-max", o.queue_max, "Calls that may wait; 0: the default");
   app.add_option("--tenant-queue-max", o.tenant_queue_max,
                  "Calls of one tenant that may wait; 0: as --queue-max");

@@ -43,9 +43,10 @@ struct Options {
   std::string pooling;          // none, mean, cls, last or rank; empty: the model's own
   std::vector<AdapterFile> adapters;
   std::vector<std::filesystem::path> public_prefixes;  // files with system messages
-  std::uint64_t spill_mib = 0;                         // host memory for saved states
-  std::uint32_t queue_max = 0;                         // calls that wait; 0: limits.h
-  std::uint32_t tenant_queue_max = 0;                  // of one tenant; 0: as queue_max
+  std::optional<std::uint64_t> spill_mib;  // host memory for saved states; none: by what is free
+  std::string sliding_window = "auto";     // auto, full or checkpoints
+  std::uint32_t queue_max = 0;             // calls that wait; 0: limits.h
+  std::uint32_t tenant_queue_max = 0;      // of one tenant; 0: as queue_max
   bool sandbox = true;
   bool probe = false;
   bool self_test = false;  // of --probe: load, test, exit

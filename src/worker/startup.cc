@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "base/limits.h"
@@ -27,6 +28,10 @@ constexpr std::uint32_t kHolderSequences = 64;  // finished sequences that keep 
 constexpr std::uint32_t kSplitHolders = 8;      // where each costs memory
 constexpr std::uint32_t kReserveTokens = 256;   // of an answer; longer ones ask on the way
 constexpr std::uint64_t kMemoryShare = 4;       // the KV memory takes a quarter of what is free
+constexpr std::uint64_t kSpillShare = 4;        // and saved states as much of the rest, at most
+constexpr std::uint64_t kSpillMibMax = 1024;    // this, when nobody says otherwise
+constexpr std::uint64_t kMib = 1024ULL * 1024;
+constexpr std::uint32_t kDrawThreadsMax = 7;
 
 // Written before, because a signal handler may not format. One worker is one process.
 struct IllegalNote {
@@ -75,6 +80,22 @@ engine::ModelOptions model_options(const Options& options, const scheduler::Conf
   made.sequences = config.sequences;
   made.batch_tokens = config.step_tokens;
   made.unified = !options.split_memory;
+  for (const AdapterFile& adapter : options.adapters) {
+    made.adapters.push_back({adapter.name, adapter.file, adapter.scale});
+  }
+  const std::map<std::string, engine::Task> tasks{{"generate", engine::Task::generate},
+                                                  {"embed", engine::Task::embed},
+                                                  {"rerank", engine::Task::rerank}};
+  const auto task = tasks.find(options.task);
+  made.task = task == tasks.end() ? engine::Task::automatic : task->second;
+  const std::map<std::string, engine::Pooling> poolings{{"mean", engine::Pooling::mean},
+                                                        {"cls", engine::Pooling::cls},
+                                                        {"last", engine::Pooling::last}};
+  const auto pooling = poolings.find(options.pooling);
+  made.pooling = pooling == poolings.end() ? engine::Pooling::automatic : pooling->second;
+  made.window = options.sliding_window == "full"          ? engine::WindowMemory::full
+                : options.sliding_window == "checkpoints" ? engine::WindowMemory::checkpoints
+                                                          : engine::WindowMemory::automatic;
   return made;
 }
 
@@ -86,7 +107,51 @@ scheduler::Config first_config(const Options& options) {
   config.reserve_tokens = kReserveTokens;
   config.cells = 1;
   config.context_tokens = 1;
+  if (options.queue_max > 0) {
+    config.queue_max = options.queue_max;
+  }
+  config.tenant_queue_max =
+      options.tenant_queue_max > 0 ? options.tenant_queue_max : config.queue_max;
   return scheduler::State(config).config;
+}
+
+// What the scheduler must know of the model that was loaded.
+void fit_config(const engine::Model& model, const Options& options, scheduler::Config& config) {
+  const engine::ModelFacts& facts = model.facts();
+  const engine::MemoryShape& shape = model.memory().shape();
+  config.cells = facts.cells;
+  config.context_tokens = facts.context_tokens;
+  if (facts.sequences < config.sequences) {
+    config.sequences = facts.sequences;
+    config.running_max =
+        std::min(config.running_max, std::max(1U, facts.sequences - facts.sequences / 4));
+  }
+  switch (shape.kind) {
+    case engine::MemoryKind::anywhere:
+      config.sharing = scheduler::Sharing::anywhere;
+      break;
+    case engine::MemoryKind::window:
+      config.sharing = scheduler::Sharing::window;
+      break;
+    case engine::MemoryKind::whole:
+      config.sharing = scheduler::Sharing::whole;
+      break;
+  }
+  config.share_cells = shape.unified;
+  config.partial_checkpoints = shape.partial;
+  config.cell_bytes = model.memory().cell_bytes();
+  config.host_bytes_max =
+      options.spill_mib ? *options.spill_mib * kMib
+                        : std::min(available_memory_bytes() / kSpillShare, kSpillMibMax * kMib);
+}
+
+std::vector<std::filesystem::path> readable_files(const Options& options) {
+  std::vector<std::filesystem::path> files = model_parts(options.model);
+  for (const AdapterFile& adapter : options.adapters) {
+    files.push_back(adapter.file);
+  }
+  files.insert(files.end(), options.public_prefixes.begin(), options.public_prefixes.end());
+  return files;
 }
 
 struct Started {
@@ -116,7 +181,7 @@ Result<Started> start(const Options& options, Outbox* outbox) {
     };
   }
   if (options.sandbox) {
-    TRY(started.sandbox, enter_sandbox({.readable = model_parts(options.model),
+    TRY(started.sandbox, enter_sandbox({.readable = readable_files(options),
                                         .accelerators = !engine::accelerators().empty()}));
   } else {
     started.sandbox = "none";
@@ -124,13 +189,22 @@ Result<Started> start(const Options& options, Outbox* outbox) {
   }
   TRY(started.model, engine::Model::load(wanted));
   CHECK_OK(started.model->self_test());
-  const engine::ModelFacts& facts = started.model->facts();
-  started.config.cells = facts.cells;
-  started.config.context_tokens = facts.context_tokens;
-  started.config.sharing =
-      facts.share_prefixes ? scheduler::Sharing::anywhere : scheduler::Sharing::off;
-  started.config.share_cells = facts.share_cells;
+  fit_config(*started.model, options, started.config);
   return started;
+}
+
+const char* name_of(scheduler::Sharing sharing) {
+  switch (sharing) {
+    case scheduler::Sharing::off:
+      return "off";
+    case scheduler::Sharing::anywhere:
+      return "anywhere";
+    case scheduler::Sharing::window:
+      return "window";
+    case scheduler::Sharing::whole:
+      return "whole";
+  }
+  return "off";
 }
 
 wire::FromWorker ready_frame(const Started& started, const Options& options) {
@@ -147,6 +221,16 @@ wire::FromWorker ready_frame(const Started& started, const Options& options) {
   ready.set_sandbox(started.sandbox);
   ready.set_chat(facts.chat);
   ready.set_reasoning(facts.reasoning);
+  ready.set_tools(facts.tools);
+  ready.set_fill(facts.fill);
+  ready.set_task("generate");
+  ready.set_embedding_width(facts.embedding_width);
+  for (const engine::AdapterFile& adapter : facts.adapters) {
+    ready.add_adapters(adapter.name);
+  }
+  ready.set_layout(started.config.share_cells ? "unified" : "streams");
+  ready.set_sharing(name_of(started.config.sharing));
+  ready.set_memory_bytes(facts.model_bytes + started.config.cell_bytes * facts.cells);
   return frame;
 }
 
@@ -226,7 +310,12 @@ int serve(const Options& given) {
   const SystemClock clock;
   Inbox inbox;
   engine::Model& model = *started->model;
-  const Preparer preparer(model, clock);
+  Result<std::vector<std::vector<engine::Token>>> prefixes =
+      read_public_prefixes(model, options.public_prefixes);
+  if (!prefixes) {
+    return fail_with(outbox, prefixes.error());
+  }
+  const Preparer preparer(model, clock, *std::move(prefixes));
   const std::jthread reader([fd = options.fd, &preparer, &inbox] {
     const Error why = read_frames(fd, preparer, inbox);
     if (why.code != Code::cancelled) {
@@ -234,7 +323,9 @@ int serve(const Options& given) {
     }
     ::_exit(why.code == Code::cancelled ? kExitDone : kExitFailed);  // nobody to answer to
   });
-  Service service(model, started->config, options.step_ms, clock, inbox, outbox);
+  const ServiceOptions service_options{
+      .step_ms = options.step_ms, .draw_threads = std::min(options.threads - 1, kDrawThreadsMax)};
+  Service service(model, started->config, service_options, clock, inbox, outbox);
   const Result<> ended = service.run();
   const int status = ended ? kExitDone : fail_with(outbox, ended.error());
   ::_exit(status);  // the reader waits for the gateway, which may stay
