@@ -153,6 +153,7 @@ class FakeWorker {
     refused.set_kind(parsed);
     refused.set_message("no: " + kind);
     refused.set_param("messages");
+    refused.set_retry_after_s(17);
     send(frame);
   }
 

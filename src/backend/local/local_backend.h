@@ -34,6 +34,7 @@ class LocalBackend final : public Backend {
   CallId submit(wire::InferRequest request, EventSink sink) override;
   void cancel(CallId call) override;
   [[nodiscard]] BackendStatus status() const override;
+  [[nodiscard]] Health health() const override;
   void shut_down() override;
 
   // The running worker's process id, 0 when there is none; for tests and the doctor.

@@ -196,13 +196,60 @@ TEST_F(LocalBackendTest, WorkersRefusalsBecomeHttps) {
   EXPECT_EQ(ask("refuse INVALID"), "refused invalid_value");
   EXPECT_EQ(ask("refuse QUEUE_FULL"), "refused queue_full");
   EXPECT_EQ(ask("refuse CONTEXT_EXCEEDED"), "refused context_length_exceeded");
+  EXPECT_EQ(ask("refuse UNSUPPORTED"), "refused unsupported_parameter");
+  EXPECT_EQ(ask("refuse DEADLINE"), "refused queue_timeout");
   EXPECT_EQ(ask("refuse DRAINING"), "refused draining");
   EXPECT_EQ(ask("refuse INTERNAL"), "refused internal_error");
   Events events;
   backend_->submit(asking("refuse QUEUE_FULL"), events.sink());
   const auto refusal = std::get<wire::Refusal>(events.last());
   EXPECT_EQ(refusal.status, 429);
-  EXPECT_GE(refusal.retry_after_s, 1U);
+  EXPECT_EQ(refusal.retry_after_s, 17U) << "what the worker said";
+}
+
+TEST_F(LocalBackendTest, WorkerGetsWhatItsModelIsServedWith) {
+  LocalBackendOptions options;
+  options.command = {.program = program_,
+                     .model_path = (folder_ / "flags").string(),
+                     .step_ms = 50,
+                     .spill_mib = 64,
+                     .queue_max = 9,
+                     .tenant_queue_max = 4,
+                     .task = "embed",
+                     .pooling = "mean",
+                     .layout = "streams",
+                     .adapters = {"a=x.gguf:0.5", "b=y.gguf"},
+                     .public_prefixes = {"p.txt"}};
+  backend_ = std::make_unique<LocalBackend>(options, system_clock_);
+  mode_ = "flags";
+  wait_health(Health::ready);
+  const std::string line = starts().at(0);
+  for (const char* flags :
+       {" --step-ms 50 ", " --spill-mib 64 ", " --queue-max 9 ", " --tenant-queue-max 4 ",
+        " --task embed ", " --pooling mean ", " --layout streams ", " --adapter a=x.gguf:0.5 ",
+        " --adapter b=y.gguf ", " --public-prefix p.txt "}) {
+    EXPECT_NE(line.find(flags), std::string::npos) << flags << "in" << line;
+  }
+}
+
+TEST_F(LocalBackendTest, KeepsTheCallersCallId) {
+  LocalBackend& backend = start("ok");
+  wire::InferRequest request = asking("wait after a word");
+  request.set_call_id(77);
+  Events events;
+  EXPECT_EQ(backend.submit(request, events.sink()), CallId(77));
+  events.wait_begun();
+  backend.cancel(CallId(77));
+  EXPECT_EQ(events.outcome(), "cancelled");
+}
+
+TEST_F(LocalBackendTest, CountsStartsThatFail) {
+  LocalBackend& backend = start("exits");
+  wait_until("three failed starts", [&] { return backend.status().failed_starts >= 3; });
+  backend_.reset();
+  start("amx-faults");
+  wait_health(Health::ready);
+  EXPECT_EQ(backend_->status().failed_starts, 0U) << "a variant that faults is no failed start";
 }
 
 TEST_F(LocalBackendTest, FramesOfCallsThatNobodyMadeAreDropped) {
