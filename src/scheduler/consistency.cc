@@ -1,7 +1,7 @@
 // Recomputes from scratch what the scheduler keeps up to date, and compares.
 #include <fmt/format.h>
 
-#include <set>
+#include <map>
 
 #include "scheduler/scheduler.h"
 
@@ -13,15 +13,10 @@ std::optional<std::string> check_cells(const State& state) {
   const CellPool& pool = state.pool;
   std::vector<std::uint16_t> refs(pool.total());
   std::vector<std::uint16_t> pins(pool.total());
-  for (const Branch& branch : state.running) {
-    for (const Cell cell : branch.cells) {
+  for (const Sequence& sequence : state.sequences) {
+    for (const Cell cell : sequence.cells) {
       ++refs[cell];
-      ++pins[cell];
-    }
-  }
-  for (const Holder& holder : state.holders) {
-    for (const Cell cell : holder.cells) {
-      ++refs[cell];
+      pins[cell] += sequence.use == Sequence::Use::running ? 1 : 0;
     }
   }
   if (refs != pool.refs() || pins != pool.pins()) {
@@ -40,44 +35,96 @@ std::optional<std::string> check_cells(const State& state) {
 }
 
 std::optional<std::string> check_sequences(const State& state) {
-  std::set<SequenceId> seen(state.free_sequences.begin(), state.free_sequences.end());
-  std::size_t count = state.free_sequences.size();
-  for (const Branch& branch : state.running) {
-    seen.insert(branch.sequence);
-    ++count;
+  std::vector<std::uint32_t> owners(state.sequences.size());
+  for (const SequenceId id : state.free_sequences) {
+    ++owners[static_cast<std::size_t>(id)];
   }
-  for (const Holder& holder : state.holders) {
-    seen.insert(holder.sequence);
-    ++count;
-    if (holder.cells.size() != holder.tokens.size()) {
-      return "a holder's cells are not its tokens";
+  for (const Branch& branch : state.running) {
+    ++owners[static_cast<std::size_t>(branch.sequence)];
+  }
+  std::size_t cached = 0;
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    const Sequence& sequence = state.sequences[i];
+    const bool kept = sequence.use == Sequence::Use::kept;
+    cached += kept ? 1 : 0;
+    if (owners[i] + (kept ? 1 : 0) != 1) {
+      return fmt::format("sequence {} has not one owner", i);
+    }
+    if (sequence.computed != sequence.cells.size()) {
+      return fmt::format("sequence {} has {} tokens in {} cells", i, sequence.computed,
+                         sequence.cells.size());
+    }
+    if (kept && state.tree.tokens(sequence.line) != sequence.computed) {
+      return fmt::format("sequence {} is not in the tree as what it holds", i);
     }
   }
-  if (count != state.config.sequences || seen.size() != count) {
-    return fmt::format("{} of {} sequence ids have one owner", seen.size(), state.config.sequences);
+  const std::size_t lines =
+      cached + state.running.size() + state.waiting.size() + state.host.slots().size();
+  if (state.tree.lines() != lines || !state.tree.is_sound()) {
+    return fmt::format("the tree has {} lines for {}", state.tree.lines(), lines);
   }
   return std::nullopt;
 }
 
 std::optional<std::string> check_branches(const State& state) {
-  std::uint32_t sequences = 0;
+  std::map<Tenants::Id, std::uint32_t> running;
   for (const Branch& branch : state.running) {
-    sequences += branch.choices;
-    if (branch.computed != branch.cells.size() || branch.computed > branch.tokens.size()) {
-      return fmt::format("call {} computed {} of {} tokens in {} cells", branch.call,
-                         branch.computed, branch.tokens.size(), branch.cells.size());
+    running[branch.tenant] += branch.choices;
+    if (computed_of(state, branch) > branch.tokens.size()) {
+      return fmt::format("call {} computed {} of {} tokens", branch.call,
+                         computed_of(state, branch), branch.tokens.size());
     }
     if (branch.tokens.size() > branch.prompt_tokens + branch.max_tokens) {
       return fmt::format("call {} is longer than it may be", branch.call);
     }
   }
-  if (sequences > state.config.running_max) {
-    return fmt::format("{} sequences run", sequences);
+  for (const auto& [tenant, sequences] : running) {
+    if (state.tenants.at(tenant).running != sequences) {
+      return fmt::format("tenant {} runs {} sequences", state.tenants.at(tenant).name, sequences);
+    }
+  }
+  if (state.running_sequences() > state.config.running_max) {
+    return fmt::format("{} sequences run", state.running_sequences());
   }
   for (const Branch& branch : state.waiting) {
-    if (branch.sequence >= 0 || !branch.cells.empty()) {
-      return fmt::format("call {} waits and holds memory", branch.call);
+    if (branch.sequence >= 0 || state.tree.tokens(branch.line) != branch.tokens.size()) {
+      return fmt::format("call {} waits and holds memory, or is not in the tree", branch.call);
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> check_queue(const State& state) {
+  std::map<Tenants::Id, std::uint32_t> queued;
+  std::map<Tenants::Id, std::uint32_t> calls;
+  std::uint32_t all = 0;
+  for (const auto& [id, call] : state.calls) {
+    ++calls[call.tenant];
+    queued[call.tenant] += call.admitted ? 0 : 1;
+    all += call.admitted ? 0 : 1;
+  }
+  for (const auto& [tenant, count] : calls) {
+    if (state.tenants.at(tenant).calls != count ||
+        state.tenants.at(tenant).queued != queued[tenant]) {
+      return fmt::format("tenant {} has {} calls", state.tenants.at(tenant).name, count);
+    }
+  }
+  if (state.queued != all || all > state.config.queue_max) {
+    return fmt::format("{} calls are queued", all);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> check_host(const State& state) {
+  std::uint64_t bytes = 0;
+  for (const auto& [slot, saved] : state.host.slots()) {
+    bytes += saved.bytes;
+    if (state.tree.tokens(saved.line) != saved.tokens) {
+      return fmt::format("slot {} is not in the tree as what it holds", slot);
+    }
+  }
+  if (bytes != state.host.bytes() || bytes > state.host.bytes_max()) {
+    return fmt::format("{} bytes of {} are saved", bytes, state.host.bytes_max());
   }
   return std::nullopt;
 }
@@ -85,13 +132,12 @@ std::optional<std::string> check_branches(const State& state) {
 }  // namespace
 
 std::optional<std::string> find_inconsistency(const State& state) {
-  if (auto wrong = check_cells(state)) {
-    return wrong;
+  for (const auto check : {check_cells, check_sequences, check_branches, check_queue, check_host}) {
+    if (auto wrong = check(state)) {
+      return wrong;
+    }
   }
-  if (auto wrong = check_sequences(state)) {
-    return wrong;
-  }
-  return check_branches(state);
+  return std::nullopt;
 }
 
 }  // namespace deepmoat::scheduler

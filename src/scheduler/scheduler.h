@@ -1,70 +1,28 @@
 // Continuous batching as a pure function: the same state and inputs always give the same plan.
 //
-// Each step has a token budget: running answers first (one row each), then chunks of prompts,
-// oldest call first, one chunk a call (Sarathi-Serve, arXiv:2403.02310). A prompt that shares a
-// prefix with a sequence that is in memory copies it; one that another call is just computing is
-// waited for. Finished sequences stay as holders of their prefix until their cells or ids are
-// needed, the longest unused first. A call is admitted when cells for its prompt and its answer (up
-// to Config::reserve_tokens a choice) are there; answers that grow beyond that preempt the youngest
-// call when memory runs out, never all. The oldest call always moves on, so every call ends.
+// Each step has a token budget: running answers first (one row each), then chunks of prompts, one a
+// call (Sarathi-Serve, arXiv:2403.02310). Who is admitted, and whose prompt gets the rows, goes by
+// priority class, then by tenants' service (VTC, arXiv:2401.00588), then by the longest prefix in
+// memory (DLPM, arXiv:2501.14312), then by arrival.
+//
+// A prompt that begins like something in memory takes that over; like something that another call
+// is just computing, it waits for it. Finished sequences are kept until their cells or ids are
+// needed, and go to host memory first where there is room. A call is admitted when cells for its
+// prompt and its answer (up to Config::reserve_tokens a choice) are there; answers that grow beyond
+// that preempt one call when memory runs out, never all. The oldest running call is never
+// preempted, so every call ends.
+//
+// Parts: prefix_tree (who begins alike), tenants (who goes first), memory (what lies where, what
+// can be taken over, what goes), host_store (saved states), stepper (the order of a step).
 #pragma once
 
-#include <cstdint>
-#include <deque>
-#include <map>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "scheduler/cell_pool.h"
+#include "scheduler/state.h"
 #include "scheduler/types.h"
 
 namespace deepmoat::scheduler {
-
-// One choice of a call. Before the first token is drawn, choice 0 stands for all of them.
-struct Branch {
-  std::uint64_t call = 0;
-  std::uint32_t choice = 0;
-  std::uint64_t order = 0;  // of arrival
-  std::string salt = {};
-  std::vector<Token> tokens = {};  // prompt, then what was drawn
-  std::uint32_t prompt_tokens = 0;
-  std::uint32_t max_tokens = 0;  // of the answer, never 0
-  std::uint32_t choices = 1;     // more than 1 until the others are forked off
-  std::uint32_t reserved = 0;    // cells it may still take without asking
-  std::uint32_t computed = 0;    // tokens in memory before this step's batch
-  SequenceId sequence = -1;
-  std::vector<Cell> cells = {};  // one a token, those of this step's batch included
-};
-
-// A finished sequence that keeps its prefix for later calls.
-struct Holder {
-  SequenceId sequence = -1;
-  std::string salt = {};
-  std::vector<Token> tokens = {};
-  std::vector<Cell> cells = {};
-  std::uint64_t last_used = 0;  // step number
-};
-
-struct CallState {
-  std::uint32_t choices_left = 0;
-  bool admitted = false;
-};
-
-// Everything that the scheduler knows. Plain data; change it through step() only.
-struct State {
-  explicit State(const Config& c);
-
-  Config config;
-  CellPool pool;
-  std::deque<Branch> waiting;   // by order, then choice
-  std::vector<Branch> running;  // by order, then choice
-  std::vector<Holder> holders;
-  std::vector<SequenceId> free_sequences;  // the last is taken next
-  std::map<std::uint64_t, CallState> calls;
-  std::uint64_t arrivals = 0;
-  std::uint64_t steps = 0;
-};
 
 // Advances by one step. The plan must be carried out in full (memory operations, then the batch)
 // and the drawn tokens handed in with the next step.

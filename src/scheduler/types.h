@@ -159,6 +159,8 @@ struct Counters {
   std::uint64_t prefix_queries = 0;  // prompt tokens looked up at admission
   std::uint64_t prefix_hits = 0;     // of these, found
   std::uint64_t evictions = 0;
+  std::uint64_t checkpoints = 0;  // saved at ends of units
+  std::uint64_t lost = 0;         // branches that began anew
 };
 
 }  // namespace deepmoat::scheduler

@@ -1,0 +1,76 @@
+// The rows of a step: answers first, then a chunk of each prompt whose turn it is.
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/stepper.h"
+
+namespace deepmoat::scheduler {
+
+std::uint32_t Stepper::left_of(const Branch& branch) const {
+  return static_cast<std::uint32_t>(branch.tokens.size()) - computed_of(s_, branch);
+}
+
+bool Stepper::is_answer(const Branch& branch) const {
+  return branch.tokens.size() > branch.prompt_tokens && left_of(branch) == 1;
+}
+
+// Rows that the running answers take in this step.
+std::uint32_t Stepper::answers() const {
+  return static_cast<std::uint32_t>(std::ranges::count_if(s_.running, [&](const Branch& branch) {
+    return branch.adapter == s_.adapter && is_answer(branch);
+  }));
+}
+
+void Stepper::fill_batch() {
+  memory_.hold_back(0);
+  std::vector<std::pair<Turn, std::size_t>> prompts;
+  for (std::size_t i = 0; i < s_.running.size(); ++i) {
+    Branch& branch = s_.running[i];
+    if (branch.adapter != s_.adapter) {
+      continue;
+    }
+    if (!is_answer(branch)) {
+      prompts.emplace_back(turn_of(branch), i);
+    } else if (budget_ > 0 && memory_.free_cells(1)) {
+      add_chunk(branch, computed_of(s_, branch) + 1, true);
+    }
+  }
+  std::ranges::sort(prompts);
+  for (const auto& [turn, i] : prompts) {
+    Branch& branch = s_.running[i];
+    std::uint32_t rows = std::min(left_of(branch), budget_);
+    if (!memory_.free_cells(rows)) {
+      rows = std::min(rows, s_.pool.free());
+    }
+    if (rows > 0) {
+      add_chunk(branch, memory_.chunk_end(branch, computed_of(s_, branch) + rows), false);
+    }
+  }
+}
+
+void Stepper::add_chunk(Branch& branch, std::uint32_t end, bool decode) {
+  const std::uint32_t from = computed_of(s_, branch);
+  const std::uint32_t count = end - from;
+  memory_.grow(branch, count);
+  memory_.note_chunk(branch, end);
+  const auto first = branch.tokens.begin() + from;
+  plan_.batch.push_back({.call = branch.call,
+                         .choice = branch.choice,
+                         .sequence = branch.sequence,
+                         .position = from,
+                         .tokens = std::vector<Token>(first, first + count),
+                         .samples = end == branch.tokens.size() ? branch.choices : 0,
+                         .decode = decode});
+  budget_ -= count;
+  if (decode) {
+    return;  // it was paid for when it was drawn
+  }
+  s_.work += kPromptService * count;
+  if (end > branch.charged) {
+    const std::uint32_t unpaid = end - std::max(branch.charged, from);
+    s_.tenants.charge(branch.tenant, kPromptService * unpaid);
+    branch.charged = end;
+  }
+}
+
+}  // namespace deepmoat::scheduler
