@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "worker/gguf_tool.h"
 #include "worker/options.h"
 #include "worker/probe.h"
 #include "worker/startup.h"
@@ -11,6 +12,9 @@
 int main(int argc, char** argv) {
   namespace worker = deepmoat::worker;
   try {
+    if (const auto status = worker::run_gguf_tool(argc, argv)) {
+      return *status;
+    }
     const worker::Parsed parsed = worker::parse_options(argc, argv);
     if (parsed.early) {
       fmt::print(parsed.early->status == worker::kExitDone ? stdout : stderr, "{}",

@@ -38,6 +38,7 @@ constexpr int kPathBeneath = 1;
 constexpr std::uint64_t kReadFile = 1U << 2U;
 constexpr std::uint64_t kReadDir = 1U << 3U;
 constexpr std::uint64_t kWriteFile = 1U << 1U;
+constexpr std::uint64_t kTruncate = 1U << 14U;
 constexpr std::uint64_t kIoctlDev = 1U << 15U;
 
 std::uint64_t file_rights(int abi) {
@@ -77,6 +78,10 @@ Result<> enter_landlock(const SandboxOptions& options, int abi) {
   }
   for (const auto& path : options.readable) {
     CHECK_OK(allow_path(ruleset.get(), path, kReadFile));
+  }
+  for (const auto& path : options.writable) {
+    CHECK_OK(
+        allow_path(ruleset.get(), path, (kReadFile | kWriteFile | kTruncate) & file_rights(abi)));
   }
   if (options.accelerators) {
     const std::uint64_t device = kReadFile | kReadDir | kWriteFile | (abi >= 5 ? kIoctlDev : 0);
@@ -233,17 +238,18 @@ Result<> add_rule(const Filter& filter, std::uint32_t action, const char* name,
   return {};
 }
 
-Result<> add_limited(const Filter& filter) {
+// `writing`: which files may be written is then Landlock's matter.
+Result<> add_limited(const Filter& filter, bool writing) {
   const auto none_of = [](unsigned argument, std::uint64_t bits) {
     return scmp_arg_cmp{argument, SCMP_CMP_MASKED_EQ, bits, 0};
   };
   const auto equals = [](unsigned argument, std::uint64_t value) {
     return scmp_arg_cmp{argument, SCMP_CMP_EQ, value, 0};
   };
-  constexpr std::uint64_t kChanging = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND;
+  const std::uint64_t changing = writing ? 0 : O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND;
   const auto self = static_cast<std::uint64_t>(::getpid());
-  CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "openat", {none_of(2, kChanging)}));
-  CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "open", {none_of(1, kChanging)}));
+  CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "openat", {none_of(2, changing)}));
+  CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "open", {none_of(1, changing)}));
   // No new code: memory becomes executable neither at mapping nor later.
   CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "mmap", {none_of(2, 4)}));
   CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, "mprotect", {none_of(2, 4)}));
@@ -259,7 +265,7 @@ Result<> add_limited(const Filter& filter) {
   return add_rule(filter, SCMP_ACT_ALLOW, "fcntl", {equals(1, F_GETFD)});
 }
 
-Result<> enter_seccomp(bool accelerators) {
+Result<> enter_seccomp(bool accelerators, bool writing) {
   const std::uint32_t otherwise = accelerators ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM);
   const Filter filter(seccomp_init(otherwise));
   if (!filter) {
@@ -273,7 +279,7 @@ Result<> enter_seccomp(bool accelerators) {
     for (const char* name : kAllowed) {
       CHECK_OK(add_rule(filter, SCMP_ACT_ALLOW, name));
     }
-    CHECK_OK(add_limited(filter));
+    CHECK_OK(add_limited(filter, writing));
   }
   if (const int status = seccomp_load(filter.get()); status != 0) {
     return fail(Code::unavailable, fmt::format("seccomp filter: error {}", -status));
@@ -321,7 +327,7 @@ Result<std::string> enter_sandbox(const SandboxOptions& options) {
   if (abi > 0) {
     CHECK_OK(enter_landlock(options, abi));
   }
-  CHECK_OK(enter_seccomp(options.accelerators));
+  CHECK_OK(enter_seccomp(options.accelerators, !options.writable.empty()));
   const char* filter = options.accelerators ? "seccomp(device)" : "seccomp";
   return abi > 0 ? fmt::format("landlock({})+{}", abi, filter) : std::string(filter);
 }

@@ -12,6 +12,7 @@ namespace deepmoat::worker {
 
 struct SandboxOptions {
   std::vector<std::filesystem::path> readable;  // files that may still be opened, for reading
+  std::vector<std::filesystem::path> writable;  // files, there already, that may be overwritten
   bool accelerators = false;  // their drivers need devices: /dev, /proc, /sys and more system calls
 };
 

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "engine/model.h"
+#include "worker/gguf_check.h"
 #include "worker/link.h"
 #include "worker/sandbox.h"
 #include "worker/service.h"
@@ -154,6 +155,26 @@ std::vector<std::filesystem::path> readable_files(const Options& options) {
   return files;
 }
 
+// Before llama.cpp opens them.
+Result<> check_files(const Options& options) {
+  TRY(const GgufFacts model, check_model_files(model_parts(options.model)));
+  if (model.kind != "model") {
+    return fail(Code::invalid_argument,
+                options.model.string() + " is no model but a " + model.kind);
+  }
+  for (const AdapterFile& adapter : options.adapters) {
+    TRY(const GgufFacts facts, check_model_files({adapter.file}));
+    if (facts.kind != "adapter" || facts.architecture != model.architecture) {
+      return fail(
+          Code::invalid_argument,
+          fmt::format("{} is no adapter for a model of architecture {} (kind {}, "
+                      "architecture {})",
+                      adapter.file.string(), model.architecture, facts.kind, facts.architecture));
+    }
+  }
+  return {};
+}
+
 struct Started {
   std::unique_ptr<engine::Model> model;
   scheduler::Config config;
@@ -187,6 +208,7 @@ Result<Started> start(const Options& options, Outbox* outbox) {
     started.sandbox = "none";
     log::warn("RUNNING WITHOUT A SANDBOX: a crafted model file can take over this machine");
   }
+  CHECK_OK(check_files(options));
   TRY(started.model, engine::Model::load(wanted));
   CHECK_OK(started.model->self_test());
   fit_config(*started.model, options, started.config);
