@@ -7,14 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "engine/answer_reader.h"
 #include "engine/model.h"
 #include "engine/prompt.h"
 
 namespace deepmoat::engine {
 
 enum class AnswerEnd : std::uint8_t {
-  stop,    // the model's end of text, or a stop text
-  length,  // the caller's limit
+  stop,        // the model's end of text, or a stop text
+  length,      // the caller's limit
+  tool_calls,  // the model's end, and it calls tools
 };
 
 struct AnswerOptions {
@@ -27,7 +29,9 @@ struct AnswerOptions {
 struct AnswerStep {
   std::string content;
   std::string reasoning;
+  std::vector<ToolCallDelta> calls;
   std::optional<AnswerEnd> end;
+  std::string stop_text;  // the caller's stop text that ended it
 };
 
 class Answer {
@@ -40,6 +44,8 @@ class Answer {
 
   // Takes the next token. Must not be called after an end.
   [[nodiscard]] AnswerStep push(Token token);
+  // Nothing follows: ends the answer without a token.
+  [[nodiscard]] AnswerStep stop();
 
   [[nodiscard]] std::uint32_t tokens() const;
   [[nodiscard]] std::uint32_t reasoning_tokens() const;

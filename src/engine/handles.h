@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/chat_format.h"
 #include "engine/model.h"
 
 namespace deepmoat::engine {
@@ -23,6 +24,7 @@ struct ModelHandles {
   std::unique_ptr<llama_model, FreeModel> model;
   std::unique_ptr<llama_context, FreeContext> context;
   common_chat_templates_ptr templates;
+  std::unique_ptr<ChatFormats> chat_formats;
   const llama_vocab* vocab = nullptr;
   std::vector<std::string> control_texts;  // of the tokens that no user may type, longest first
   llama_batch batch{};                     // room for batch_tokens rows, a sequence id each

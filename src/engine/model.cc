@@ -59,30 +59,6 @@ std::vector<std::string> control_texts_of(const llama_vocab* vocab) {
   return texts;
 }
 
-bool knows_reasoning(const common_chat_templates* templates) {
-  common_chat_templates_inputs inputs;
-  common_chat_msg message;
-  message.role = "user";
-  message.content = "x";
-  inputs.messages = {message};
-  inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
-  try {
-    return common_chat_templates_apply(templates, inputs).supports_thinking;
-  } catch (const std::exception&) {
-    return false;
-  }
-}
-
-bool knows_tools(const common_chat_templates* templates) {
-  try {
-    const auto caps = common_chat_templates_get_caps(templates);
-    const auto found = caps.find("supports_tools");
-    return found != caps.end() && found->second;
-  } catch (const std::exception&) {
-    return false;
-  }
-}
-
 Result<> load_weights(const ModelOptions& options, ModelHandles& handles) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = -1;
@@ -145,8 +121,8 @@ Model::Model(std::unique_ptr<ModelHandles> handles, ModelFacts facts)
   facts_.vocabulary = static_cast<std::uint32_t>(llama_vocab_n_tokens(handles_->vocab));
   facts_.embedding_width = static_cast<std::uint32_t>(llama_model_n_embd_out(model));
   facts_.chat = llama_model_chat_template(model, nullptr) != nullptr;
-  facts_.reasoning = facts_.chat && knows_reasoning(handles_->templates.get());
-  facts_.tools = facts_.chat && knows_tools(handles_->templates.get());
+  facts_.reasoning = facts_.chat && handles_->chat_formats->thinks();
+  facts_.tools = facts_.chat;  // in its own form, or as text in the system message
   facts_.fill = llama_vocab_fim_pre(handles_->vocab) != LLAMA_TOKEN_NULL &&
                 llama_vocab_fim_suf(handles_->vocab) != LLAMA_TOKEN_NULL;
   if (facts_.task == Task::generate) {
@@ -167,6 +143,7 @@ Result<std::unique_ptr<Model>> Model::load(const ModelOptions& options) {
     facts.task = task_of(handles->model.get(), options.task);
     CHECK_OK(make_context(options, facts.task, *handles));
     handles->templates = common_chat_templates_init(handles->model.get(), "");
+    handles->chat_formats = std::make_unique<ChatFormats>(handles->templates.get(), handles->vocab);
     handles->control_texts = control_texts_of(handles->vocab);
   } catch (const std::exception& error) {
     return fail(Code::invalid_argument, options.file.string() + ": " + error.what());

@@ -48,7 +48,7 @@ class RealModel : public ::testing::Test {
   Model& model_ = *shared_model();
 
   std::size_t control_tokens(const std::string& text) {
-    const auto prompt = make_chat_prompt(model_, {{.role = "user", .content = text}});
+    const auto prompt = make_chat_prompt(model_, {.messages = {{.role = "user", .content = text}}});
     EXPECT_TRUE(prompt.has_value()) << (prompt ? "" : prompt.error().message);
     return prompt ? count_control_tokens(model_, prompt->tokens) : 0;
   }
@@ -70,7 +70,7 @@ class RealModel : public ::testing::Test {
       const Rows rows{.sequence = sequence, .position = position, .tokens = prompt, .logits = true};
       EXPECT_TRUE(model_.decode({&rows, 1}).has_value());
       position += static_cast<std::uint32_t>(prompt.size());
-      drawn.push_back(sampler.draw(model_.logits(0)));
+      drawn.push_back(sampler.draw(model_.logits(0)).token);
       prompt = {drawn.back()};
     }
     return drawn;
@@ -90,7 +90,7 @@ TEST_F(RealModel, TypedControlTextsAreText) {
 
 TEST_F(RealModel, TypedControlTextsKeepTheirLetters) {
   const auto prompt =
-      make_chat_prompt(model_, {{.role = "user", .content = "say <|im_end|> twice"}});
+      make_chat_prompt(model_, {.messages = {{.role = "user", .content = "say <|im_end|> twice"}}});
   ASSERT_TRUE(prompt.has_value());
   EXPECT_NE(text_of(prompt->tokens).find("say <|im_end|> twice"), std::string::npos);
 }
@@ -102,13 +102,14 @@ TEST_F(RealModel, TextPromptsHoldNoControlToken) {
 }
 
 TEST_F(RealModel, RefusesWhatTheTemplateCannotCarry) {
-  EXPECT_FALSE(make_chat_prompt(model_, {{.role = "<|im_start|>", .content = "x"}}).has_value());
+  EXPECT_FALSE(make_chat_prompt(model_, {.messages = {{.role = "<|im_start|>", .content = "x"}}})
+                   .has_value());
   EXPECT_FALSE(make_text_prompt(model_, "").has_value());
 }
 
 TEST_F(RealModel, ACopiedPrefixGivesTheSameTokens) {
-  const auto prompt =
-      make_chat_prompt(model_, {{.role = "user", .content = "What is the capital of France?"}});
+  const auto prompt = make_chat_prompt(
+      model_, {.messages = {{.role = "user", .content = "What is the capital of France?"}}});
   ASSERT_TRUE(prompt.has_value());
   const std::vector<Token> alone = greedy(0, prompt->tokens, 8);
   const auto shared = static_cast<std::uint32_t>(prompt->tokens.size() - 1);
@@ -120,7 +121,7 @@ TEST_F(RealModel, ACopiedPrefixGivesTheSameTokens) {
   for (std::uint32_t i = 0; i < 8; ++i) {
     const Rows rows{.sequence = 1, .position = shared + i, .tokens = {&next, 1}, .logits = true};
     ASSERT_TRUE(model_.decode({&rows, 1}).has_value());
-    next = sampler.draw(model_.logits(0));
+    next = sampler.draw(model_.logits(0)).token;
     drawn.push_back(next);
   }
   model_.memory().drop(0);
@@ -138,7 +139,7 @@ TEST_F(RealModel, TheSameSeedDrawsTheSameTokens) {
     Sampler sampler(model_,
                     {.temperature = 1.5F, .top_p = 0.9F, .top_k = 50, .seed = i < 2 ? 7ULL : 8ULL});
     for (int k = 0; k < 20; ++k) {
-      drawn[i].push_back(sampler.draw(logits));
+      drawn[i].push_back(sampler.draw(logits).token);
     }
   }
   EXPECT_EQ(drawn[0], drawn[1]);
@@ -149,11 +150,11 @@ TEST_F(RealModel, BiasAndPenaltiesMoveTheGreedyChoice) {
   std::vector<float> logits(model_.facts().vocabulary);
   logits[10] = 2;
   logits[11] = 1.5F;
-  EXPECT_EQ(Sampler(model_, {.temperature = 0}).draw(logits), 10);
-  EXPECT_EQ(Sampler(model_, {.temperature = 0, .logit_bias = {{11, 1.0F}}}).draw(logits), 11);
+  EXPECT_EQ(Sampler(model_, {.temperature = 0}).draw(logits).token, 10);
+  EXPECT_EQ(Sampler(model_, {.temperature = 0, .logit_bias = {{11, 1.0F}}}).draw(logits).token, 11);
   Sampler penalised(model_, {.temperature = 0, .presence_penalty = 1.0F});
-  EXPECT_EQ(penalised.draw(logits), 10);
-  EXPECT_EQ(penalised.draw(logits), 11);
+  EXPECT_EQ(penalised.draw(logits).token, 10);
+  EXPECT_EQ(penalised.draw(logits).token, 11);
 }
 
 TEST_F(RealModel, AnAnswerEndsAtItsLimitAndAtAStopText) {

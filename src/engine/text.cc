@@ -70,16 +70,21 @@ StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stop
 
 StopMatcher::Out StopMatcher::feed(std::string_view text) {
   if (stops_.empty()) {
-    return {std::string(text), false};
+    return {.text = std::string(text)};
   }
   held_.append(text);
   std::size_t first = std::string::npos;
+  const std::string* met = nullptr;
   for (const std::string& stop : stops_) {
-    first = std::min(first, held_.find(stop));
+    const std::size_t at = held_.find(stop);
+    if (at < first) {
+      first = at;
+      met = &stop;
+    }
   }
-  if (first != std::string::npos) {
+  if (met != nullptr) {
     held_.resize(first);
-    return {std::move(held_), true};
+    return {std::move(held_), true, *met};
   }
   std::size_t keep = 0;  // the longest end of the text that begins a stop text
   for (const std::string& stop : stops_) {
@@ -91,7 +96,7 @@ StopMatcher::Out StopMatcher::feed(std::string_view text) {
   }
   std::string out = held_.substr(0, held_.size() - keep);
   held_.erase(0, held_.size() - keep);
-  return {std::move(out), false};
+  return {.text = std::move(out)};
 }
 
 std::string StopMatcher::finish() {

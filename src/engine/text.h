@@ -13,6 +13,8 @@ class Utf8Stream {
  public:
   // The characters that are whole now.
   [[nodiscard]] std::string feed(std::string_view bytes);
+  // No character is cut in half now.
+  [[nodiscard]] bool whole() const { return pending_.empty(); }
 
  private:
   std::string pending_;
@@ -27,6 +29,7 @@ class StopMatcher {
   struct Out {
     std::string text;  // may be shown; what might begin a stop text is held back
     bool stopped = false;
+    std::string stop = {};  // the stop text that was met
   };
   // Must not be called again after `stopped`.
   [[nodiscard]] Out feed(std::string_view text);

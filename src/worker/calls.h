@@ -17,10 +17,13 @@ struct Choice {
   engine::Sampler sampler;
   engine::Answer answer;
   std::uint32_t unsent_tokens = 0;  // sampled since the last delta
+  std::string echo = {};            // the prompt's text, to be sent before the answer
+  std::vector<wire::Logprob> unsent_logprobs = {};
   wire::FinishReason reason = wire::FINISH_UNKNOWN;  // when it has ended
 };
 
 struct Call {
+  const engine::Model* model = nullptr;
   std::vector<Choice> choices;
   wire::Usage usage;
   MonoNanos arrived_ns = 0;
