@@ -151,6 +151,7 @@ void Service::admit(PreparedCall prepared, scheduler::Inputs& inputs) {
   fresh.adapter = *adapter;
   fresh.max_tokens = request.max_tokens();
   fresh.choices = static_cast<std::uint32_t>(call->choices.size());
+  fresh.marks = std::move(prepared.prompt.marks);
   fresh.prompt = std::move(prepared.prompt.tokens);
   inputs.arrivals.push_back(std::move(fresh));
   tracks_[id] = {.heavy = is_heavy(request),
@@ -416,11 +417,18 @@ void Service::send_stats(bool now) {
   wire::FromWorker frame;
   wire::Stats& stats = *frame.mutable_stats();
   tally_.write(stats);
-  stats.set_running(static_cast<std::uint32_t>(state_.running.size()));
-  stats.set_waiting(static_cast<std::uint32_t>(state_.waiting.size()));
-  stats.set_cells_used(state_.pool.pinned());
+  stats.set_running(state_.running_sequences());
+  stats.set_waiting(state_.queued);
+  stats.set_cells_used(state_.pinned_cells());
   stats.set_cells_total(state_.pool.total());
+  stats.set_cells_cached(state_.cached_cells());
   stats.set_steps(state_.steps);
+  const scheduler::Counters& counters = state_.counters;
+  stats.set_preemptions(counters.preemptions);
+  stats.set_spills(counters.spills);
+  stats.set_restores(counters.restores);
+  stats.set_prefix_queries(counters.prefix_queries);
+  stats.set_prefix_hits(counters.prefix_hits);
   stats.set_spilled_bytes(model_.memory().saved_bytes());
   outbox_.put(frame);
 }

@@ -15,11 +15,13 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "engine/embedder.h"
 #include "engine/model.h"
 #include "worker/gguf_check.h"
 #include "worker/link.h"
 #include "worker/sandbox.h"
 #include "worker/service.h"
+#include "worker/vectors.h"
 
 namespace deepmoat::worker {
 
@@ -210,8 +212,12 @@ Result<Started> start(const Options& options, Outbox* outbox) {
   }
   CHECK_OK(check_files(options));
   TRY(started.model, engine::Model::load(wanted));
-  CHECK_OK(started.model->self_test());
-  fit_config(*started.model, options, started.config);
+  if (started.model->facts().task == engine::Task::generate) {
+    CHECK_OK(started.model->self_test());
+    fit_config(*started.model, options, started.config);
+  } else {
+    CHECK_OK(engine::Embedder(*started.model).self_test());
+  }
   return started;
 }
 
@@ -245,13 +251,17 @@ wire::FromWorker ready_frame(const Started& started, const Options& options) {
   ready.set_reasoning(facts.reasoning);
   ready.set_tools(facts.tools);
   ready.set_fill(facts.fill);
-  ready.set_task("generate");
+  ready.set_task(facts.task == engine::Task::embed    ? "embed"
+                 : facts.task == engine::Task::rerank ? "rerank"
+                                                      : "generate");
   ready.set_embedding_width(facts.embedding_width);
   for (const engine::AdapterFile& adapter : facts.adapters) {
     ready.add_adapters(adapter.name);
   }
-  ready.set_layout(started.config.share_cells ? "unified" : "streams");
-  ready.set_sharing(name_of(started.config.sharing));
+  if (facts.task == engine::Task::generate) {
+    ready.set_layout(started.config.share_cells ? "unified" : "streams");
+    ready.set_sharing(name_of(started.config.sharing));
+  }
   ready.set_memory_bytes(facts.model_bytes + started.config.cell_bytes * facts.cells);
   return frame;
 }
@@ -345,6 +355,11 @@ int serve(const Options& given) {
     }
     ::_exit(why.code == Code::cancelled ? kExitDone : kExitFailed);  // nobody to answer to
   });
+  if (model.facts().task != engine::Task::generate) {
+    VectorService service(model, started->config.queue_max, clock, inbox, outbox);
+    const Result<> ended = service.run();
+    ::_exit(ended ? kExitDone : fail_with(outbox, ended.error()));
+  }
   const ServiceOptions service_options{
       .step_ms = options.step_ms, .draw_threads = std::min(options.threads - 1, kDrawThreadsMax)};
   Service service(model, started->config, service_options, clock, inbox, outbox);

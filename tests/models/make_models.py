@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from gguf_file import F32, FLOAT32, I32, STRING, U32, Array, Tensor, read_metadata, write  # noqa: E402
+import gguf_file  # noqa: E402
+from gguf_file import F32, FLOAT32, I32, STRING, U32, Array, Tensor  # noqa: E402
 
 VOCABULARY = 1024  # tokens of the demo model's tokenizer; the first ones are complete in themselves
 WIDTH = 64
@@ -51,7 +52,8 @@ class Builder:
 
     def integers(self, name: str, *shape: int, below: int) -> None:
         draw = random.Random(f"{self.name}/{name}").randrange
-        self._add(name, shape, I32, array.array("i", (draw(below) for _ in range(math.prod(shape)))))
+        values = array.array("i", (draw(below) for _ in range(math.prod(shape))))
+        self._add(name, shape, I32, values)
 
     def _add(self, name: str, shape: tuple[int, ...], kind: int, values: array.array) -> None:
         if sys.byteorder != "little":
@@ -391,7 +393,7 @@ MODELS: dict[str, Callable[[Builder], dict]] = {
 
 def tokenizer_of(demo: Path) -> dict:
     """The first tokens of the demo model's tokenizer: control tokens, bytes, earliest merges."""
-    source = read_metadata(demo)
+    source = gguf_file.read_metadata(demo)
     tokens = source["tokenizer.ggml.tokens"].values[:VOCABULARY]
     known = set(tokens)
     merges = [merge for merge in source["tokenizer.ggml.merges"].values
@@ -419,7 +421,7 @@ def make(name: str, demo: Path, folder: Path) -> Path:
         if "adapter.type" not in metadata:
             metadata = tokenizer_of(demo) | metadata
         part = folder / f"{path.name}.{os.getpid()}"
-        write(part, metadata, builder.tensors)
+        gguf_file.write(part, metadata, builder.tensors)
         part.replace(path)
     return path
 
