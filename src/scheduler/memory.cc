@@ -129,11 +129,17 @@ void Memory::start_over(Branch& branch) {
   drop_cells(sequence, 0);
   sequence.computed = 0;
   plan_.memory.push_back({.kind = MemoryOp::Kind::drop, .from = branch.sequence});
-  branch.shares = false;
   branch.unit_begin = 0;
   branch.unit_end = 0;
   ++s_.counters.lost;
-  // What it came from is not what it seems.
+  if (branch.started + 1 == s_.steps) {
+    distrust_sources(branch);
+  }
+}
+
+// What the branch was just given was not there: it takes nothing more, and nobody takes that again.
+void Memory::distrust_sources(Branch& branch) {
+  branch.shares = false;
   if (branch.restored) {
     const SavedState* saved = s_.host.find(*branch.restored);
     if (saved != nullptr && saved->ready) {

@@ -39,7 +39,7 @@ class Memory {
   // The branch leaves memory; with `keep`, what it computed stays for others (and for itself, when
   // it comes back) until the room is needed.
   void release(Branch& branch, bool keep);
-  // What the last plan copied or restored was not there: the branch begins anew.
+  // The branch's sequence does not hold what it should: it begins anew.
   void start_over(Branch& branch);
   // Gives `to` a sequence with all that `from` has computed.
   void fork(const Branch& from, Branch& to);
@@ -93,6 +93,7 @@ class Memory {
   void take_over(Branch& branch, SequenceId kept, std::uint32_t tokens);
   void copy(SequenceId from, SequenceId to, std::uint32_t tokens);
   bool restore(Branch& branch, const Match& found);
+  void distrust_sources(Branch& branch);
 
   // Letting go.
   void drop_redundant(SequenceId kept);

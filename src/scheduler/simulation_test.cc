@@ -1,245 +1,376 @@
-// Seeded simulation: random calls, cancels and budgets against a fake engine whose next token is a
-// hash of what its memory holds. Every step checks the invariants; every call must end once with
-// exactly the tokens that it would get alone.
+// Seeded simulation: random calls, tenants, models and faults against a fake engine whose next
+// token is a hash of what its memory holds. Every step checks the invariants; every call must end
+// once with exactly the tokens that it would get alone.
+//
+// A seed that fails goes into seeds.txt: those run first, always. More seeds than usual:
+//   DEEPMOAT_SIMULATION_SEEDS=20000 scheduler_test --gtest_filter='Simulation.*'
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <fmt/format.h>
-
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 
+#include "scheduler/fake_engine.h"
 #include "scheduler/scheduler.h"
 
 namespace deepmoat::scheduler {
 namespace {
 
-constexpr Token kEnd = 0;
-
-std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
-  hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6U) + (hash >> 2U);
-  return hash * 0xBF58476D1CE4E5B9ULL;
-}
-
-Token next_token(const std::vector<Token>& prefix, std::uint32_t choice) {
-  std::uint64_t hash = choice;
-  for (const Token token : prefix) {
-    hash = mix(hash, static_cast<std::uint64_t>(token));
-  }
-  return static_cast<Token>((hash >> 20U) % 29);
-}
-
-// The answer that a call gets when nothing else runs.
-std::vector<Token> answer_alone(std::vector<Token> tokens, std::uint32_t max,
-                                std::uint32_t choice) {
-  std::vector<Token> answer;
-  while (answer.size() < max) {
-    const Token token = next_token(tokens, choice);
-    tokens.push_back(token);
-    answer.push_back(token);
-    if (token == kEnd) {
-      break;
-    }
-  }
-  return answer;
-}
+constexpr std::uint64_t kSeeds = 1500;
+constexpr std::uint64_t kTicksMax = 30'000;
 
 struct Script {
   NewCall call;
-  std::uint64_t arrives = 0;
+  std::uint64_t arrives = 0;       // at this tick
   std::uint64_t cancelled_at = 0;  // 0: never
 };
 
+// How often things go wrong, in 1000.
+struct Faults {
+  std::uint32_t save_fails = 0;
+  std::uint32_t copy_lost = 0;
+  std::uint32_t chunk_lost = 0;
+  std::uint32_t clock_jumps = 0;
+};
+
+struct Scenario {
+  std::uint64_t seed = 0;
+  Config config;
+  Faults faults;
+  std::size_t window = 0;
+  std::vector<Script> scripts;
+};
+
+using BranchKey = std::pair<std::uint64_t, std::uint32_t>;  // call, choice
+
 struct Outcome {
-  std::map<std::pair<std::uint64_t, std::uint32_t>, std::vector<Token>> answers;
+  std::map<BranchKey, std::vector<Token>> answers;
   std::set<std::uint64_t> finished, refused, cancelled;
   std::uint64_t plan_hash = 0;
   std::uint64_t cached = 0;
-  std::uint64_t preempted = 0;
+  Counters counters;
   std::string wrong;  // the first violated invariant
 };
 
 class World {
  public:
-  World(const Config& config, std::vector<Script> scripts)
-      : state_(config), scripts_(std::move(scripts)) {
-    for (const Script& script : scripts_) {
+  explicit World(const Scenario& scenario)
+      : scenario_(scenario),
+        state_(scenario.config),
+        engine_(state_.config, scenario.window),
+        random_(scenario.seed) {
+    for (const Script& script : scenario_.scripts) {
       calls_[script.call.call] = script.call;
     }
   }
 
   Outcome run() {
     Inputs inputs;
-    std::mt19937 budgets(7);
-    for (std::uint64_t tick = 1; tick < 20'000 && out_.wrong.empty(); ++tick) {
-      bool more = false;
-      for (const Script& script : scripts_) {
-        if (script.arrives == tick) {
-          inputs.arrivals.push_back(script.call);
-        }
-        if (script.cancelled_at == tick) {
-          inputs.cancels.push_back(script.call.call);
-        }
-        more = more || script.arrives > tick;
-      }
-      inputs.step_tokens = budgets() % 3 == 0 ? 8 + budgets() % 64 : 0;
+    for (std::uint64_t tick = 1; tick < kTicksMax && engine_.wrong().empty(); ++tick) {
+      const bool more = fill(inputs, tick);
       const Plan plan = step(state_, inputs);
       inputs = {};
       carry_out(plan, inputs);
-      if (auto wrong = find_inconsistency(state_); wrong && out_.wrong.empty()) {
-        out_.wrong = *wrong;
+      if (const auto wrong = find_inconsistency(state_)) {
+        engine_.expect(false, *wrong);
       }
       if (!more && state_.calls.empty()) {
-        return out_;
+        break;
       }
     }
-    if (out_.wrong.empty()) {
-      out_.wrong = fmt::format("{} calls never ended", state_.calls.size());
-    }
-    return out_;
+    engine_.expect(state_.calls.empty(), fmt::format("{} calls never ended", state_.calls.size()));
+    out_.wrong = engine_.wrong();
+    out_.counters = state_.counters;
+    return std::move(out_);
   }
 
  private:
-  void expect(bool held, std::string what) {
-    if (!held && out_.wrong.empty()) {
-      out_.wrong = std::move(what);
+  bool happens(std::uint32_t in_thousand) { return random_() % 1000 < in_thousand; }
+
+  // Returns whether calls are still to come.
+  bool fill(Inputs& inputs, std::uint64_t tick) {
+    bool more = false;
+    for (const Script& script : scenario_.scripts) {
+      if (script.arrives == tick) {
+        inputs.arrivals.push_back(script.call);
+      }
+      if (script.cancelled_at == tick) {
+        inputs.cancels.push_back(script.call.call);
+      }
+      more = more || script.arrives > tick;
     }
+    now_ms_ += random_() % 40;
+    if (happens(scenario_.faults.clock_jumps)) {
+      now_ms_ = random_() % 2 == 0 ? now_ms_ + 50'000 : now_ms_ / 2;
+    }
+    inputs.now_ms = now_ms_;
+    inputs.step_tokens = random_() % 3 == 0 ? 8 + random_() % 64 : 0;
+    return more;
   }
 
   void carry_out(const Plan& plan, Inputs& next) {
     note(plan);
-    for (const MemoryOp& op : plan.memory) {
-      auto& from = memory_[op.from];
-      switch (op.kind) {
-        case MemoryOp::Kind::drop:
-          from.clear();
-          break;
-        case MemoryOp::Kind::cut:
-          expect(from.size() >= op.tokens, "a cut makes a sequence longer");
-          from.resize(op.tokens);
-          break;
-        case MemoryOp::Kind::copy:
-          expect(from.size() >= op.tokens, "a copy takes more than is computed");
-          expect(memory_[op.to].empty(), "a copy goes over a sequence in use");
-          memory_[op.to].assign(from.begin(), from.begin() + op.tokens);
-          break;
-        default:
-          expect(false, "an operation that this configuration does not have");
+    engine_.carry_out(plan, next, [&] { return happens(scenario_.faults.save_fails); });
+    for (const SequenceId id : engine_.given()) {
+      if (happens(scenario_.faults.copy_lost)) {
+        next.lost.push_back(id);
       }
     }
     std::size_t rows = 0;
     std::set<SequenceId> seen;
     for (const Chunk& chunk : plan.batch) {
       rows += chunk.tokens.size();
-      expect(seen.insert(chunk.sequence).second, "two chunks of one sequence");
-      compute(chunk, next);
+      engine_.expect(!chunk.tokens.empty(), "an empty chunk");
+      engine_.expect(seen.insert(chunk.sequence).second, "two chunks of one sequence");
+      engine_.expect(calls_[chunk.call].adapter == plan.adapter, "a batch of two adapters");
+      if (std::ranges::find(next.lost, chunk.sequence) == next.lost.end()) {
+        if (happens(scenario_.faults.chunk_lost)) {
+          engine_.drop(chunk.sequence);
+          next.lost.push_back(chunk.sequence);
+        } else {
+          compute(chunk, next);
+        }
+      }
     }
-    expect(rows <= state_.config.step_tokens, "the batch is over the budget");
+    engine_.check_cells();
+    for (const Branch& branch : state_.running) {
+      if (std::ranges::find(next.lost, branch.sequence) != next.lost.end()) {
+        reached_.erase({branch.call, branch.choice});
+      }
+    }
+    engine_.expect(rows <= state_.config.step_tokens, "the batch is over the budget");
   }
 
   void compute(const Chunk& chunk, Inputs& next) {
-    auto& memory = memory_[chunk.sequence];
-    const NewCall& call = calls_[chunk.call];
-    expect(memory.size() == chunk.position, "a chunk does not follow what is in memory");
-    for (const Token token : chunk.tokens) {
-      memory.push_back({token, call.salt});
-    }
-    std::vector<Token> prefix;
-    for (const auto& [token, salt] : memory) {
-      prefix.push_back(token);
-      expect(salt == call.salt, "a prefix of another salt");
-    }
-    for (std::uint32_t i = 0; i < chunk.samples; ++i) {
+    const BranchKey key{chunk.call, chunk.choice};
+    const auto end = chunk.position + chunk.tokens.size();
+    const auto reached = reached_.find(key);
+    engine_.expect(reached == reached_.end() || reached->second == chunk.position,
+                   "what was computed is computed again");
+    reached_[key] = end;
+    const std::vector<Token> drawn = engine_.compute(chunk, calls_[chunk.call]);
+    for (std::uint32_t i = 0; i < drawn.size(); ++i) {
       const std::uint32_t choice = chunk.choice + i;
-      const Token token = next_token(prefix, choice);
-      out_.answers[{chunk.call, choice}].push_back(token);
+      reached_[{chunk.call, choice}] = end;
+      out_.answers[{chunk.call, choice}].push_back(drawn[i]);
       next.sampled.push_back(
-          {.call = chunk.call, .choice = choice, .token = token, .last = token == kEnd});
+          {.call = chunk.call, .choice = choice, .token = drawn[i], .last = drawn[i] == kEnd});
     }
   }
 
+  void end(std::uint64_t call, std::set<std::uint64_t>& as) {
+    engine_.expect(!out_.finished.contains(call) && !out_.cancelled.contains(call) &&
+                       !out_.refused.contains(call),
+                   fmt::format("call {} ended twice", call));
+    as.insert(call);
+  }
+
   void note(const Plan& plan) {
+    std::uint64_t& hash = out_.plan_hash;
     for (const auto call : plan.finished) {
-      expect(out_.finished.insert(call).second, "a call finished twice");
+      end(call, out_.finished);
     }
     for (const auto call : plan.cancelled) {
-      expect(out_.cancelled.insert(call).second && !out_.finished.contains(call),
-             "a call ended twice");
+      end(call, out_.cancelled);
     }
     for (const auto& refusal : plan.refused) {
-      out_.refused.insert(refusal.call);
+      end(refusal.call, out_.refused);
+      hash = mix(hash, refusal.retry_after_ms);
     }
     for (const auto& admission : plan.admitted) {
       out_.cached += admission.cached_tokens;
     }
-    out_.preempted += plan.preempted.size();
+    for (const std::uint64_t call : plan.preempted) {
+      for (std::uint32_t choice = 0; choice < calls_[call].choices; ++choice) {
+        reached_.erase({call, choice});
+      }
+    }
     for (const Chunk& chunk : plan.batch) {
-      out_.plan_hash =
-          mix(mix(out_.plan_hash, chunk.call), chunk.position * 131 + chunk.tokens.size());
+      hash = mix(mix(hash, chunk.call), chunk.position * 131 + chunk.tokens.size());
     }
     for (const MemoryOp& op : plan.memory) {
-      out_.plan_hash = mix(out_.plan_hash, static_cast<std::uint64_t>(op.from * 1000 + op.to));
+      hash = mix(hash, static_cast<std::uint64_t>(op.kind) + op.slot * 7ULL + op.tokens * 101ULL);
+      hash = mix(hash, static_cast<std::uint64_t>(op.from * 1000 + op.to));
     }
   }
 
+  const Scenario& scenario_;
   State state_;
-  std::vector<Script> scripts_;
+  FakeEngine engine_;
+  std::mt19937_64 random_;
   std::map<std::uint64_t, NewCall> calls_;
-  std::map<SequenceId, std::vector<std::pair<Token, std::string>>> memory_;
+  std::map<BranchKey, std::size_t> reached_;  // tokens computed since it was last let in
+  std::uint64_t now_ms_ = 1000;
   Outcome out_;
 };
 
-struct Scenario {
-  Config config;
-  std::vector<Script> scripts;
+class ScenarioMaker {
+ public:
+  explicit ScenarioMaker(std::uint64_t seed) : random_(seed) { made_.seed = seed; }
+
+  Scenario make() {
+    make_config();
+    make_model();
+    make_faults();
+    make_scripts();
+    return std::move(made_);
+  }
+
+ private:
+  std::uint32_t below(std::uint64_t n) { return static_cast<std::uint32_t>(random_() % n); }
+  bool one_in(std::uint64_t n) { return below(n) == 0; }
+
+  void make_config() {
+    Config& config = made_.config;
+    config.cells = 64 + below(400);
+    config.context_tokens = std::min(config.cells, 48 + below(200));
+    config.running_max = 2 + below(10);
+    config.sequences = config.running_max + below(8);
+    config.queue_max = 4 + below(60);
+    config.tenant_queue_max = one_in(3) ? 2 + below(10) : config.queue_max;
+    config.step_tokens = 16 + below(80);
+    config.reserve_tokens = 1 + below(40);
+    config.watermark_cells = one_in(3) ? below(30) : 0;
+    config.wait_min = 1 + below(20);
+    config.cached_cells_max = below(400);
+    config.adapter_quantum = 1 + below(6);
+    config.fairness_slack = below(200);
+  }
+
+  void make_model() {
+    Config& config = made_.config;
+    made_.window = 4 + below(30);
+    config.unit_tokens = 8 + below(60);
+    config.cell_bytes = 10;
+    config.host_bytes_max = one_in(3) ? 0 : one_in(2) ? 200 + below(800) : 20'000;
+    switch (below(6)) {
+      case 0:
+      case 1:
+        break;  // plain attention
+      case 2:
+        config.share_cells = false;
+        break;
+      case 3:
+        config.sharing = Sharing::window;
+        break;
+      case 4:  // hybrid: the attention's part is shared, the recurrent one is a checkpoint
+        config.sharing = Sharing::whole;
+        break;
+      default:  // recurrent, DeepSeek V4
+        config.sharing = Sharing::whole;
+        config.partial_checkpoints = false;
+        config.share_cells = false;
+    }
+  }
+
+  void make_faults() {
+    if (one_in(2)) {
+      return;
+    }
+    made_.faults = {.save_fails = below(400),
+                    .copy_lost = one_in(2) ? below(200) : 0,
+                    .chunk_lost = one_in(2) ? below(30) : 0,
+                    .clock_jumps = below(50)};
+  }
+
+  void make_scripts() {
+    std::vector<std::vector<Token>> prefixes(3);
+    for (auto& prefix : prefixes) {
+      prefix.resize(below(60));
+      for (Token& token : prefix) {
+        token = static_cast<Token>(1 + below(3));
+      }
+    }
+    const std::uint32_t calls = 3 + below(40);
+    const std::uint32_t burst = one_in(3) ? calls : 0;  // they come in one step
+    for (std::uint64_t id = 1; id <= calls; ++id) {
+      make_script(id, prefixes[below(prefixes.size())]);
+      Script& script = made_.scripts.back();
+      script.arrives = burst > 0 ? 2 : script.arrives;
+    }
+  }
+
+  void make_script(std::uint64_t id, const std::vector<Token>& prefix) {
+    Script script;
+    NewCall& call = script.call;
+    call.call = id;
+    call.tenant = std::string(1, static_cast<char>('a' + below(3) * below(2)));
+    call.salt = one_in(5) ? call.tenant + "2" : call.tenant;
+    call.weight = call.tenant == "b" ? 2 : 1;
+    call.priority = one_in(5) ? 1 : 0;
+    call.adapter = one_in(4) ? 1 + below(2) : 0;
+    call.public_tokens = one_in(3) ? static_cast<std::uint32_t>(prefix.size()) : 0;
+    call.prompt = prefix;
+    for (std::uint32_t i = 1 + below(12); i > 0; --i) {
+      call.prompt.push_back(static_cast<Token>(1 + below(4)));
+    }
+    for (std::uint32_t at = below(30); one_in(3) || at > 0; at += 1 + below(20)) {
+      call.marks.push_back(at);
+      if (at > call.prompt.size()) {
+        break;
+      }
+    }
+    call.max_tokens = one_in(5) ? 0 : 1 + below(40);
+    call.choices = one_in(4) ? 1 + below(4) : 1;
+    call.deadline_ms = one_in(6) ? 1000 + below(3000) : 0;
+    script.arrives = 1 + below(60);
+    script.cancelled_at = one_in(6) ? script.arrives + below(30) : 0;
+    made_.scripts.push_back(std::move(script));
+  }
+
+  std::mt19937_64 random_;
+  Scenario made_;
 };
 
 Scenario make_scenario(std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const auto below = [&](std::uint64_t n) { return static_cast<std::uint32_t>(random() % n); };
-  Scenario made;
-  made.config.cells = 64 + below(400);
-  made.config.context_tokens = std::min(made.config.cells, 48 + below(200));
-  made.config.running_max = 4 + below(8);
-  made.config.sequences = made.config.running_max + below(6);
-  made.config.queue_max = 4 + below(40);
-  made.config.step_tokens = 16 + below(80);
-  made.config.reserve_tokens = 1 + below(40);
-  made.config.wait_min = 1 + below(20);
-  made.config.cached_cells_max = below(400);
-  made.config.share_cells = below(4) != 0;
-  std::vector<std::vector<Token>> prefixes(3);
-  for (auto& prefix : prefixes) {
-    prefix.resize(below(60));
-    for (Token& token : prefix) {
-      token = static_cast<Token>(1 + below(3));
-    }
-  }
-  const std::uint32_t calls = 3 + below(30);
-  for (std::uint64_t id = 1; id <= calls; ++id) {
-    Script script;
-    script.call.call = id;
-    script.call.salt = below(3) == 0 ? "b" : "a";
-    script.call.prompt = prefixes[below(prefixes.size())];
-    for (std::uint32_t i = 1 + below(12); i > 0; --i) {
-      script.call.prompt.push_back(static_cast<Token>(1 + below(4)));
-    }
-    script.call.max_tokens = below(5) == 0 ? 0 : 1 + below(40);
-    script.call.choices = below(4) == 0 ? 1 + below(4) : 1;
-    script.arrives = 1 + below(60);
-    script.cancelled_at = below(6) == 0 ? script.arrives + below(30) : 0;
-    made.scripts.push_back(std::move(script));
-  }
-  return made;
+  return ScenarioMaker(seed).make();
 }
 
-void check_answers(const Scenario& scenario, const Outcome& out, std::uint64_t seed) {
+// The seeds that ever failed, then 1 to the usual number.
+std::vector<std::uint64_t> seeds(std::uint64_t usual) {
+  std::vector<std::uint64_t> all;
+  std::ifstream kept(DEEPMOAT_SEEDS_FILE);
+  EXPECT_TRUE(kept.good()) << DEEPMOAT_SEEDS_FILE;
+  std::string line;
+  while (std::getline(kept, line)) {
+    if (!line.empty() && line[0] != '#') {
+      all.push_back(std::stoull(line));
+    }
+  }
+  const char* wanted = std::getenv("DEEPMOAT_SIMULATION_SEEDS");
+  const std::uint64_t count = wanted == nullptr ? usual : std::stoull(wanted);
+  for (std::uint64_t seed = 1; seed <= count; ++seed) {
+    all.push_back(seed);
+  }
+  return all;
+}
+
+// The answer that a call gets when nothing else runs.
+std::vector<Token> answer_alone(const NewCall& call, std::uint32_t max, std::uint32_t choice) {
+  std::vector<Token> tokens = call.prompt;
+  std::vector<Token> answer;
+  while (answer.size() < max) {
+    answer.push_back(FakeEngine::next_token(tokens, call.adapter, choice));
+    tokens.push_back(answer.back());
+    if (answer.back() == kEnd) {
+      break;
+    }
+  }
+  return answer;
+}
+
+void check_answers(const Scenario& scenario, const Outcome& out) {
   for (const Script& script : scenario.scripts) {
     const NewCall& call = script.call;
     const int ends = static_cast<int>(out.finished.contains(call.call)) +
                      static_cast<int>(out.refused.contains(call.call)) +
                      static_cast<int>(out.cancelled.contains(call.call));
-    ASSERT_EQ(ends, 1) << "seed " << seed << " call " << call.call;
+    ASSERT_EQ(ends, 1) << "seed " << scenario.seed << " call " << call.call;
     if (!out.finished.contains(call.call)) {
       continue;
     }
@@ -247,41 +378,59 @@ void check_answers(const Scenario& scenario, const Outcome& out, std::uint64_t s
         scenario.config.context_tokens - static_cast<std::uint32_t>(call.prompt.size());
     for (std::uint32_t choice = 0; choice < call.choices; ++choice) {
       const auto expected =
-          answer_alone(call.prompt, call.max_tokens == 0 ? room : call.max_tokens, choice);
+          answer_alone(call, call.max_tokens == 0 ? room : call.max_tokens, choice);
       ASSERT_EQ(out.answers.at({call.call, choice}), expected)
-          << "seed " << seed << " call " << call.call << " choice " << choice;
+          << "seed " << scenario.seed << " call " << call.call << " choice " << choice;
     }
   }
 }
 
 TEST(Simulation, EveryCallEndsOnceWithItsOwnTokens) {
   std::uint64_t cached = 0;
-  std::uint64_t preempted = 0;
-  for (std::uint64_t seed = 1; seed <= 3000; ++seed) {
+  Counters sum;
+  for (const std::uint64_t seed : seeds(kSeeds)) {
     const Scenario scenario = make_scenario(seed);
-    const Outcome out = World(scenario.config, scenario.scripts).run();
+    const Outcome out = World(scenario).run();
     ASSERT_EQ(out.wrong, "") << "seed " << seed;
-    check_answers(scenario, out, seed);
+    check_answers(scenario, out);
     if (HasFatalFailure()) {
       return;
     }
     cached += out.cached;
-    preempted += out.preempted;
+    sum.preemptions += out.counters.preemptions;
+    sum.spills += out.counters.spills;
+    sum.restores += out.counters.restores;
+    sum.checkpoints += out.counters.checkpoints;
+    sum.lost += out.counters.lost;
+    sum.evictions += out.counters.evictions;
   }
   EXPECT_GT(cached, 10'000U) << "the scenarios hardly share prefixes";
-  EXPECT_GT(preempted, 100U) << "the scenarios hardly run out of cells";
+  EXPECT_GT(sum.preemptions, 100U) << "the scenarios hardly run out of cells";
+  EXPECT_GT(sum.spills, 100U);
+  EXPECT_GT(sum.restores, 100U);
+  EXPECT_GT(sum.checkpoints, 100U);
+  EXPECT_GT(sum.lost, 100U);
+  EXPECT_GT(sum.evictions, 100U);
+}
+
+// The same calls with nobody refused or cancelled.
+Scenario make_patient(std::uint64_t seed) {
+  Scenario scenario = make_scenario(seed);
+  for (Script& script : scenario.scripts) {
+    script.cancelled_at = 0;
+    script.call.deadline_ms = 0;
+  }
+  scenario.config.queue_max = 1000;
+  scenario.config.tenant_queue_max = 1000;
+  return scenario;
 }
 
 TEST(Simulation, TheCacheChangesNoToken) {
-  for (std::uint64_t seed = 1; seed <= 500; ++seed) {
-    Scenario scenario = make_scenario(seed);
-    for (Script& script : scenario.scripts) {
-      script.cancelled_at = 0;
-    }
-    scenario.config.queue_max = 1000;
-    const Outcome with = World(scenario.config, scenario.scripts).run();
+  for (const std::uint64_t seed : seeds(kSeeds / 5)) {
+    Scenario scenario = make_patient(seed);
+    const Outcome with = World(scenario).run();
     scenario.config.sharing = Sharing::off;
-    const Outcome without = World(scenario.config, scenario.scripts).run();
+    const Outcome without = World(scenario).run();
     ASSERT_EQ(without.wrong, "") << "seed " << seed;
     ASSERT_EQ(without.cached, 0U);
     ASSERT_EQ(with.answers, without.answers) << "seed " << seed;
@@ -289,10 +438,10 @@ TEST(Simulation, TheCacheChangesNoToken) {
 }
 
 TEST(Simulation, TheSameSeedGivesTheSamePlans) {
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+  for (const std::uint64_t seed : seeds(kSeeds / 10)) {
     const Scenario scenario = make_scenario(seed);
-    const Outcome one = World(scenario.config, scenario.scripts).run();
-    const Outcome two = World(scenario.config, scenario.scripts).run();
+    const Outcome one = World(scenario).run();
+    const Outcome two = World(scenario).run();
     ASSERT_EQ(one.plan_hash, two.plan_hash) << "seed " << seed;
   }
 }
