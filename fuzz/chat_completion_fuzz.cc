@@ -9,18 +9,21 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "wire/openai_request.h"
+#include "wire/request_reader.h"
 
 namespace {
 
 using deepmoat::wire::ChatMessage;
+using deepmoat::wire::ChatPrompt;
 using deepmoat::wire::InferenceCall;
 using deepmoat::wire::InferRequest;
 using deepmoat::wire::OrRefusal;
 using deepmoat::wire::RequestReader;
 using deepmoat::wire::Sampling;
-using deepmoat::wire::Shape;
+using deepmoat::wire::Tool;
+using deepmoat::wire::ToolCall;
 using Json = nlohmann::json;
 
 void must(bool holds) {
@@ -47,6 +50,7 @@ Json sampling_json(const Sampling& sampling) {
                {"min_p", sampling.min_p()},
                {"presence_penalty", sampling.presence_penalty()},
                {"frequency_penalty", sampling.frequency_penalty()},
+               {"repeat_penalty", sampling.repeat_penalty()},
                {"logit_bias", Json::object()}};
   if (sampling.has_seed()) {
     json["seed"] = static_cast<std::int64_t>(sampling.seed());
@@ -57,14 +61,132 @@ Json sampling_json(const Sampling& sampling) {
   return json;
 }
 
-std::string written(const InferenceCall& call) {
+// Schemas are text in a call, and must come back byte by byte: they go in after the rest.
+class RawJson {
+ public:
+  std::string mark(const std::string& text) {
+    texts_.push_back(text);
+    return "\x01" + std::to_string(texts_.size() - 1) + "\x01";
+  }
+  std::string filled(std::string document) const {
+    for (std::size_t i = texts_.size(); i-- > 0;) {
+      // The colon before it: no text of the caller's holds a bare quote.
+      const std::string sign = ":\"\\u0001" + std::to_string(i) + "\\u0001\"";
+      const std::size_t at = document.find(sign);
+      must(at != std::string::npos);
+      document.replace(at, sign.size(), ":" + texts_[i]);
+    }
+    return document;
+  }
+
+ private:
+  std::vector<std::string> texts_;
+};
+
+Json message_json(const ChatMessage& message) {
+  Json json = {{"role", message.role()},
+               {"content", message.content()},
+               {"reasoning_content", message.reasoning_content()},
+               {"tool_call_id", message.tool_call_id()},
+               {"name", message.name()}};
+  for (const ToolCall& call : message.tool_calls()) {
+    json["tool_calls"].push_back(
+        {{"id", call.id()},
+         {"type", "function"},
+         {"function", {{"name", call.name()}, {"arguments", call.arguments()}}}});
+  }
+  return json;
+}
+
+void write_tools(const ChatPrompt& chat, RawJson& raw, Json& json) {
+  for (const Tool& tool : chat.tools()) {
+    Json function = {{"name", tool.name()}, {"description", tool.description()}};
+    if (!tool.parameters().empty()) {
+      function["parameters"] = raw.mark(tool.parameters());
+    }
+    json["tools"].push_back({{"type", "function"}, {"function", function}});
+  }
+  switch (chat.tool_choice()) {
+    case deepmoat::wire::TOOL_NONE:
+      json["tool_choice"] = "none";
+      break;
+    case deepmoat::wire::TOOL_REQUIRED:
+      json["tool_choice"] = "required";
+      break;
+    case deepmoat::wire::TOOL_NAMED:
+      json["tool_choice"] = {{"type", "function"}, {"function", {{"name", chat.tool_name()}}}};
+      break;
+    default:
+      json["tool_choice"] = "auto";
+      break;
+  }
+  json["parallel_tool_calls"] = chat.parallel_tool_calls();
+}
+
+void write_format(const InferRequest& infer, RawJson& raw, Json& json) {
+  if (infer.format().json_object()) {
+    json["response_format"] = {{"type", "json_object"}};
+  } else if (infer.format().has_json_schema()) {
+    json["response_format"] = {
+        {"type", "json_schema"},
+        {"json_schema", {{"schema", raw.mark(infer.format().json_schema())}}}};
+  } else if (infer.format().has_grammar()) {
+    json["grammar"] = infer.format().grammar();
+  }
+}
+
+void write_prompt(const InferRequest& infer, Json& json) {
+  if (infer.has_text()) {
+    json["prompt"] = infer.text();
+  } else if (infer.has_tokens()) {
+    json["prompt"] = std::vector<int>(infer.tokens().ids().begin(), infer.tokens().ids().end());
+  } else if (infer.has_fill()) {
+    json["prompt"] = infer.fill().prefix();
+    json["suffix"] = infer.fill().suffix();
+  }
+  if (!infer.has_chat()) {
+    json["echo"] = infer.echo();
+    if (infer.logprobs()) {
+      json["logprobs"] = infer.top_logprobs();
+    }
+    return;
+  }
+  if (infer.logprobs()) {
+    json["logprobs"] = true;
+    json["top_logprobs"] = infer.top_logprobs();
+  }
+  for (const ChatMessage& message : infer.chat().messages()) {
+    json["messages"].push_back(message_json(message));
+  }
+  if (infer.chat().has_thinking()) {
+    json["chat_template_kwargs"]["enable_thinking"] = infer.chat().thinking();
+  }
+  if (!infer.chat().reasoning_effort().empty()) {
+    json["reasoning_effort"] = infer.chat().reasoning_effort();
+  }
+  json["continue_final_message"] = infer.chat().continue_last();
+}
+
+std::string written(const InferenceCall& call, bool with_tools) {
+  RawJson raw;
   Json json = sampling_json(call.infer.sampling());
+  write_prompt(call.infer, json);
+  write_format(call.infer, raw, json);
+  if (with_tools) {
+    write_tools(call.infer.chat(), raw, json);
+  }
+  json["adapter"] = call.infer.adapter();
+  json["adapter_scale"] = call.infer.adapter_scale();
+  json["priority"] = call.infer.priority();
+  if (call.infer.has_reasoning_budget()) {
+    json["reasoning_budget_tokens"] = call.infer.reasoning_budget();
+  }
   json["model"] = call.model.value();
   json["n"] = call.infer.n();
   json["ignore_eos"] = call.infer.ignore_eos();
   json["stream"] = call.stream;
   if (call.stream) {
-    json["stream_options"] = {{"include_usage", call.include_usage}};
+    json["stream_options"] = {{"include_usage", call.options.include_usage}};
   }
   if (call.infer.max_tokens() > 0) {
     json["max_tokens"] = call.infer.max_tokens();
@@ -73,17 +195,7 @@ std::string written(const InferenceCall& call) {
   for (const std::string& stop : call.infer.stop()) {
     json["stop"].push_back(stop);
   }
-  if (!call.infer.has_chat()) {
-    json["prompt"] = call.infer.text();
-  }
-  for (const ChatMessage& message : call.infer.chat().messages()) {
-    json["messages"].push_back({{"role", message.role()},
-                                {"content", message.content()},
-                                {"reasoning_content", message.reasoning_content()},
-                                {"tool_call_id", message.tool_call_id()},
-                                {"name", message.name()}});
-  }
-  return json.dump();
+  return raw.filled(json.dump());
 }
 
 using Parse = OrRefusal<InferenceCall> (RequestReader::*)(std::string_view);
@@ -96,11 +208,13 @@ void check(RequestReader& reader, Parse parse, std::string_view body) {
     return;
   }
   must(call->infer.n() >= 1 && call->infer.n() <= 4);
-  must(call->infer.has_chat() || !call->infer.text().empty());
-  const auto again = (reader.*parse)(written(*call));
+  must(call->infer.has_chat() || call->infer.has_fill() || !call->infer.text().empty() ||
+       call->infer.tokens().ids_size() > 0);
+  const bool chat = call->shape == deepmoat::wire::Shape::chat;
+  const auto again = (reader.*parse)(written(*call, chat));
   must(again.has_value());
   must(again->model == call->model && again->stream == call->stream);
-  must(again->include_usage == call->include_usage);
+  must(again->options.include_usage == call->options.include_usage);
   must(bytes_of(again->infer) == bytes_of(call->infer));
 }
 

@@ -5,9 +5,9 @@
 //   FinishedCall
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "audit/record.h"
 #include "backend/backend.h"
@@ -19,8 +19,8 @@
 #include "policy/data_class.h"
 #include "policy/route.h"
 #include "quota/ledger.h"
-#include "wire/openai_request.h"
-#include "wire/openai_response.h"
+#include "wire/answer.h"
+#include "wire/request_reader.h"
 
 namespace deepmoat::gateway {
 
@@ -96,8 +96,8 @@ class RoutedCall {
 struct FinishedCall {
   RoutedCall routed;
   Headers headers = {};  // of the answer, whatever it becomes
-  std::vector<wire::Choice> choices;
-  wire::Usage usage;
+  std::unique_ptr<wire::AnswerWriter> writer = {};
+  wire::Answer answer = wire::Answer();
   std::optional<wire::Refusal> failure;  // it did not run, or broke
   bool cancelled = false;                // generation was stopped: the client went away, or, with
                                          // `failure` set, its key was withdrawn

@@ -12,7 +12,7 @@
 
 #include "gateway/connection_limiter.h"
 #include "gateway/services.h"
-#include "wire/openai_request.h"
+#include "wire/request_reader.h"
 
 namespace deepmoat::gateway {
 

@@ -8,7 +8,7 @@
 
 #include "backend/backend.h"
 #include "policy/route.h"
-#include "wire/openai_response.h"
+#include "wire/model_listing.h"
 
 namespace deepmoat::gateway {
 

@@ -5,7 +5,6 @@
 #include "gateway/audit_trail.h"
 #include "gateway/health.h"
 #include "gateway/stages/infer.h"
-#include "wire/sse.h"
 
 namespace deepmoat::gateway {
 
@@ -21,17 +20,19 @@ wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& servi
 }
 
 // A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
-asio::awaitable<void> refuse(wire::Refusal refusal, Responder& responder, AuditTrail& trail) {
+asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Responder& responder,
+                             AuditTrail& trail) {
   const auto recorded =
       co_await trail.result(audit::Outcome::refused, refusal.status, refusal.code);
-  Response response = to_response(recorded ? refusal : audit_unavailable());
+  Response response =
+      to_response(recorded ? refusal : audit_unavailable(), shape, trail.record.request_id);
   co_await responder.send(std::move(response));
 }
 
 // Tokens and a place in the key's quota: settled whatever the outcome was.
 void account(FinishedCall& call, const Services& services) {
   services.ledger.settle(std::move(call.routed.classified.admitted.reservation),
-                         call.usage.prompt_tokens(), call.usage.completion_tokens());
+                         call.answer.usage.prompt_tokens(), call.answer.usage.completion_tokens());
 }
 
 audit::Outcome outcome_of(const FinishedCall& call) {
@@ -52,28 +53,16 @@ int status_of(const FinishedCall& call) {
   return call.failure && !call.streaming ? call.failure->status : 200;
 }
 
-// What ends a stream: finish reasons, usage, [DONE]; or an error event, and no [DONE].
-std::string stream_end(const FinishedCall& call) {
-  if (call.failure) {
-    return wire::sse_event(wire::error_body(*call.failure));
-  }
-  const wire::ChunkWriter writer(call.routed.head,
-                                 call.routed.classified.admitted.inference.include_usage);
-  std::string bytes;
-  for (std::uint32_t index = 0; index < call.choices.size(); ++index) {
-    bytes += writer.finished(index, call.choices[index].reason);
-  }
-  bytes += writer.usage(call.usage);
-  bytes += wire::kSseDone;
-  return bytes;
+const ReceivedCall& received(const FinishedCall& call) {
+  return call.routed.classified.admitted.authenticated.received;
 }
 
 Response whole_answer(const FinishedCall& call) {
   if (call.failure) {
-    return to_response(*call.failure);
+    return to_response(*call.failure, received(call).route->errors,
+                       received(call).request_id.value());
   }
-  return Response{.body = wire::answer_body(call.routed.head, call.choices, call.usage),
-                  .headers = call.headers};
+  return Response{.body = call.writer->body(call.answer), .headers = call.headers};
 }
 
 // The last bytes of the answer.
@@ -84,12 +73,15 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
     co_await responder.send(std::move(response));
     co_return;
   }
+  std::string bytes;
   if (!call.streaming) {
     // A stream in which no text came.
     Headers headers = stream_headers(call);
     co_await responder.begin_stream(std::move(headers));
+    bytes = call.writer->begin();
   }
-  std::string bytes = stream_end(call);
+  bytes += call.failure ? call.writer->failed(*call.failure, call.answer)
+                        : call.writer->end(call.answer);
   co_await responder.stream(std::move(bytes));
   co_await responder.end_stream(!call.failure);
 }
@@ -97,14 +89,15 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
 asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder, Services& services,
                                     wire::RequestReader& reader) {
   AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, received);
+  const wire::ErrorShape errors = received.route->errors;
   auto routed = prepare(std::move(received), services, reader, trail);
   if (!routed) {
-    co_await refuse(std::move(routed).error(), responder, trail);
+    co_await refuse(std::move(routed).error(), errors, responder, trail);
     co_return;
   }
   const auto intent = co_await trail.intent();
   if (!intent) {
-    Response response = to_response(audit_unavailable());
+    Response response = to_response(audit_unavailable(), errors, trail.record.request_id);
     co_await responder.send(std::move(response));
     co_return;
   }
@@ -130,7 +123,7 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
   const Route& route_taken = *received.route;
   auto authenticated = authenticate(std::move(received), services, trail);
   if (!authenticated) {
-    co_await refuse(std::move(authenticated).error(), responder, trail);
+    co_await refuse(std::move(authenticated).error(), route_taken.errors, responder, trail);
     co_return;
   }
   if (audits_itself(route_taken.handler)) {
@@ -163,8 +156,7 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
     co_await responder.send(std::move(response));
     co_return;
   }
-  if (handler == Handler::chat_completions || handler == Handler::completions ||
-      handler == Handler::predict) {
+  if (runs_inference(handler)) {
     co_await run_inference(std::move(call), responder, services, reader);
     co_return;
   }
@@ -174,7 +166,7 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
 asio::awaitable<void> refuse_call(ReceivedCall call, wire::Refusal refusal, Responder& responder,
                                   Services& services) {
   AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, call);
-  co_await refuse(std::move(refusal), responder, trail);
+  co_await refuse(std::move(refusal), wire::ErrorShape::openai, responder, trail);
 }
 
 }  // namespace deepmoat::gateway

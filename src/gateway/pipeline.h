@@ -5,7 +5,7 @@
 #include "gateway/call.h"
 #include "gateway/responder.h"
 #include "gateway/services.h"
-#include "wire/openai_request.h"
+#include "wire/request_reader.h"
 
 namespace deepmoat::gateway {
 

@@ -25,7 +25,9 @@ struct Response {
 };
 
 // The error body of a refusal, with Retry-After and WWW-Authenticate where they belong.
-[[nodiscard]] Response to_response(const wire::Refusal& refusal);
+[[nodiscard]] Response to_response(const wire::Refusal& refusal,
+                                   wire::ErrorShape shape = wire::ErrorShape::openai,
+                                   std::string_view request_id = "");
 
 // One answer on one connection. Used by one coroutine. After a false the client is gone and
 // further calls do nothing.

@@ -16,6 +16,18 @@ constexpr std::array kRoutes = {
           "chat.completions", Operation::execute},
     Route{"POST", "/v1/completions", Handler::completions, Permission::call_models, "completions",
           Operation::execute},
+    Route{"POST", "/v1/embeddings", Handler::embeddings, Permission::call_models, "embeddings",
+          Operation::execute},
+    Route{"POST", "/v1/rerank", Handler::rerank, Permission::call_models, "rerank",
+          Operation::execute},
+    Route{"POST", "/rerank", Handler::rerank, Permission::call_models, "rerank",
+          Operation::execute},
+    Route{"POST", "/v1/responses", Handler::responses, Permission::call_models, "responses",
+          Operation::execute},
+    Route{"POST", "/v1/messages", Handler::messages, Permission::call_models, "messages",
+          Operation::execute, wire::ErrorShape::anthropic},
+    Route{"POST", "/v1/messages/count_tokens", Handler::count_tokens, Permission::call_models,
+          "messages.count_tokens", Operation::execute, wire::ErrorShape::anthropic},
     Route{"POST", "/api/predict", Handler::predict, Permission::call_models, "predict",
           Operation::execute},
     Route{"GET", "/v1/models", Handler::list_models, Permission::see_models, "models.list",
@@ -65,6 +77,22 @@ std::size_t fixed_bytes(const Route& route) {
 
 std::span<const Route> routes() {
   return kRoutes;
+}
+
+bool runs_inference(Handler handler) {
+  switch (handler) {
+    case Handler::chat_completions:
+    case Handler::completions:
+    case Handler::embeddings:
+    case Handler::rerank:
+    case Handler::responses:
+    case Handler::messages:
+    case Handler::count_tokens:
+    case Handler::predict:
+      return true;
+    default:
+      return false;
+  }
 }
 
 RouteMatch match_route(std::string_view method, std::string_view path) {

@@ -8,12 +8,18 @@
 
 #include "audit/record.h"
 #include "identity/roles.h"
+#include "wire/refusal.h"
 
 namespace deepmoat::gateway {
 
 enum class Handler : std::uint8_t {
   chat_completions,
   completions,
+  embeddings,
+  rerank,
+  responses,
+  messages,
+  count_tokens,
   predict,
   list_models,
   show_model,
@@ -37,7 +43,11 @@ struct Route {
   std::optional<identity::Permission> permission;  // none: open to everybody, and not audited
   std::string_view action;                         // of the audit record
   audit::Operation operation;
+  wire::ErrorShape errors = wire::ErrorShape::openai;  // how refusals look
 };
+
+// The call goes to a model; other permitted routes read or change the server itself.
+[[nodiscard]] bool runs_inference(Handler handler);
 
 [[nodiscard]] std::span<const Route> routes();
 

@@ -30,10 +30,8 @@ TEST(Routes, EachIsReachedByItsMethodAndPath) {
 
 TEST(Routes, NoTwoAreTheSame) {
   std::set<std::string> seen;
-  std::set<Handler> handlers;
   for (const Route& route : routes()) {
     EXPECT_TRUE(seen.insert(std::string(route.method) + " " + std::string(route.pattern)).second);
-    EXPECT_TRUE(handlers.insert(route.handler).second) << route.pattern;
   }
 }
 

@@ -23,6 +23,7 @@ struct Row {
 constexpr std::array kTable{
     //  permission                      name                 user   oper.  admin  auditor
     Row{Permission::call_models, "call_models", true, true, true, false},
+    Row{Permission::see_logprobs, "see_logprobs", false, true, true, false},
     Row{Permission::see_models, "see_models", true, true, true, false},
     Row{Permission::see_own_usage, "see_own_usage", true, true, true, false},
     Row{Permission::see_status, "see_status", false, true, true, false},

@@ -14,7 +14,8 @@ namespace deepmoat::identity {
 enum class Role : std::uint8_t { user, operator_, admin, auditor };
 
 enum class Permission : std::uint8_t {
-  call_models,        // chat, completions, predict
+  call_models,        // chat, completions, embeddings, predict and the like
+  see_logprobs,       // log probabilities of the tokens of an answer
   see_models,         // the list of models
   see_own_usage,      // usage and limits of the caller's own key
   see_status,         // queues, workers and usage of all keys of the tenant
@@ -24,10 +25,10 @@ enum class Permission : std::uint8_t {
 };
 
 inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
-inline constexpr std::array kPermissions{Permission::call_models,       Permission::see_models,
-                                         Permission::see_own_usage,     Permission::see_status,
-                                         Permission::change_parameters, Permission::manage_keys,
-                                         Permission::read_audit};
+inline constexpr std::array kPermissions{Permission::call_models, Permission::see_logprobs,
+                                         Permission::see_models,  Permission::see_own_usage,
+                                         Permission::see_status,  Permission::change_parameters,
+                                         Permission::manage_keys, Permission::read_audit};
 
 // The tenant of keys that name none. Its administrators and operators run the installation, so
 // they reach every tenant.

@@ -13,9 +13,11 @@ TEST(Roles, MayDoWhatWasPromisedAndNothingElse) {
   using enum Permission;
   const std::map<Role, std::set<Permission>> promised{
       {Role::user, {call_models, see_models, see_own_usage}},
-      {Role::operator_, {call_models, see_models, see_own_usage, see_status, change_parameters}},
+      {Role::operator_,
+       {call_models, see_logprobs, see_models, see_own_usage, see_status, change_parameters}},
       {Role::admin,
-       {call_models, see_models, see_own_usage, see_status, change_parameters, manage_keys}},
+       {call_models, see_logprobs, see_models, see_own_usage, see_status, change_parameters,
+        manage_keys}},
       {Role::auditor, {read_audit}}};
   for (const Role role : kRoles) {
     for (const Permission permission : kPermissions) {
@@ -53,6 +55,7 @@ TEST(Roles, PrintTheTable) {
             "| permission | user | operator | admin | auditor |\n"
             "|---|---|---|---|---|\n"
             "| call_models | yes | yes | yes | - |\n"
+            "| see_logprobs | - | yes | yes | - |\n"
             "| see_models | yes | yes | yes | - |\n"
             "| see_own_usage | yes | yes | yes | - |\n"
             "| see_status | - | yes | yes | - |\n"

@@ -1,415 +1,454 @@
-#include "wire/openai_request.h"
-
+// /v1/chat/completions and /v1/completions of the OpenAI API, with the extras of DeepSeek, vLLM
+// and llama.cpp that change an answer; and POST /api/predict, which takes the same fields.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstdint>
-#include <limits>
 
 #include "base/limits.h"
-#include "wire/json_reader.h"
+#include "wire/api_readers.h"
+#include "wire/call_fields.h"
+#include "wire/chat_fields.h"
 
 namespace deepmoat::wire {
 
-struct RequestReader::Parser {
-  simdjson::dom::parser parser;
-};
-
-RequestReader::RequestReader() : parser_(std::make_unique<Parser>()) {}
-RequestReader::~RequestReader() = default;
-RequestReader::RequestReader(RequestReader&&) noexcept = default;
-RequestReader& RequestReader::operator=(RequestReader&&) noexcept = default;
-
 namespace {
 
-std::unexpected<Refusal> refuse(std::string param, std::string message,
-                                std::string code = "invalid_value") {
-  return std::unexpected(invalid(std::move(param), std::move(message), std::move(code)));
-}
+constexpr std::uint32_t kCompletionTokensDefault = 16;  // OpenAI's default for /v1/completions
 
-OrRefusal<Object> parse_object(simdjson::dom::parser& parser, std::string_view body) {
-  if (parser.capacity() < body.size() || parser.max_depth() != limits::kJsonDepthMax) {
-    if (parser.allocate(std::max<std::size_t>(body.size(), 4096), limits::kJsonDepthMax) !=
-        simdjson::SUCCESS) {
-      return std::unexpected(to_refusal({Code::unavailable, "No memory for this request body."}));
-    }
-  }
-  if (body.data() == nullptr) {
-    body = "";  // simdjson copies from where it points, even nothing
-  }
-  Element root;
-  // `true`: copied with the padding that the parser reads past the end.
-  const auto error = parser.parse(body.data(), body.size(), true).get(root);
-  if (error == simdjson::DEPTH_ERROR) {
-    return refuse(
-        "", fmt::format("The request body nests deeper than {} levels.", limits::kJsonDepthMax),
-        "json_too_deep");
-  }
-  if (error != simdjson::SUCCESS) {
-    return refuse(
-        "", fmt::format("The request body is not valid JSON: {}", simdjson::error_message(error)),
-        "invalid_json");
-  }
-  Object object;
-  if (root.get(object) != simdjson::SUCCESS) {
-    return refuse("", "The request body must be a JSON object.", "invalid_json");
-  }
-  return object;
-}
-
-// Fields that change the answer and that this version does not serve: refused, not ignored.
-OrRefusal<> refuse_unsupported(const Object& object) {
-  static constexpr std::array<std::string_view, 12> kFields = {
-      "tools",    "functions",    "suffix",
-      "audio",    "best_of",      "prediction",
-      "logprobs", "top_logprobs", "web_search_options",
-      "echo",     "grammar",      "json_schema"};
-  for (const std::string_view name : kFields) {
-    const auto element = find_field(object, name);
-    if (!element) {
-      continue;
-    }
-    bool flag = true;
-    std::int64_t number = 1;
-    simdjson::dom::array list;
-    const bool off =
-        (element->get(flag) == simdjson::SUCCESS && !flag) ||
-        (element->get(number) == simdjson::SUCCESS && number <= (name == "best_of" ? 1 : 0)) ||
-        (element->get(list) == simdjson::SUCCESS && list.size() == 0);
-    if (!off) {
-      return refuse(std::string(name), fmt::format("'{}' is not supported by this server.", name),
-                    "unsupported_parameter");
-    }
-  }
-  const auto format = find_field(object, "response_format");
-  std::string_view type;
-  if (format && (format->at_key("type").get(type) != simdjson::SUCCESS || type != "text")) {
-    return refuse("response_format",
-                  "'response_format' may only be {\"type\": \"text\"} on this server.",
-                  "unsupported_parameter");
-  }
-  return {};
-}
-
-OrRefusal<> read_stop(const Object& object, InferRequest& infer) {
-  const auto element = find_field(object, "stop");
-  if (!element) {
-    return {};
-  }
-  const auto add = [&](const Element& item) -> OrRefusal<> {
-    std::string_view text;
-    if (item.get(text) != simdjson::SUCCESS) {
-      return refuse("stop", "'stop' must be a string or a list of strings.", "invalid_type");
-    }
-    if (text.empty() || text.size() > limits::kStopSequenceBytesMax) {
-      return refuse("stop", fmt::format("Each 'stop' must have 1 to {} bytes.",
-                                        limits::kStopSequenceBytesMax));
-    }
-    infer.add_stop(std::string(text));
-    return {};
-  };
-  simdjson::dom::array list;
-  if (element->get(list) != simdjson::SUCCESS) {
-    return add(*element);
-  }
-  if (list.size() > limits::kStopSequencesMax) {
-    return refuse("stop",
-                  fmt::format("'stop' may hold at most {} strings.", limits::kStopSequencesMax));
-  }
-  for (const Element item : list) {
-    CHECK_OK(add(item));
-  }
-  return {};
-}
-
-OrRefusal<> read_logit_bias(const Object& object, Sampling& sampling) {
-  const auto element = find_field(object, "logit_bias");
-  if (!element) {
-    return {};
-  }
-  Object biases;
-  if (element->get(biases) != simdjson::SUCCESS) {
-    return refuse("logit_bias", "'logit_bias' must be an object of token ids and numbers.",
-                  "invalid_type");
-  }
-  if (biases.size() > limits::kLogitBiasMax) {
-    return refuse("logit_bias",
-                  fmt::format("'logit_bias' may hold at most {} tokens.", limits::kLogitBiasMax));
-  }
-  for (const auto [key, value] : biases) {
-    std::int32_t token = 0;
-    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
-    double bias = 0;
-    if (error != std::errc{} || end != key.data() + key.size() || token < 0 ||
-        value.get(bias) != simdjson::SUCCESS || !(bias >= -100 && bias <= 100)) {
-      return refuse("logit_bias", "'logit_bias' must map token ids to numbers from -100 to 100.");
-    }
-    (*sampling.mutable_logit_bias())[token] = static_cast<float>(bias);
-  }
-  return {};
-}
-
-OrRefusal<> read_sampling(const Object& object, InferRequest& infer) {
-  Sampling& sampling = *infer.mutable_sampling();
-  TRY(const auto temperature, read_number(object, "temperature", 0, 2));
-  TRY(const auto top_p, read_number(object, "top_p", 0, 1));
-  TRY(const auto min_p, read_number(object, "min_p", 0, 1));
-  TRY(const auto top_k, read_integer(object, "top_k", -1, 1'000'000));
-  TRY(const auto presence, read_number(object, "presence_penalty", -2, 2));
-  TRY(const auto frequency, read_number(object, "frequency_penalty", -2, 2));
-  TRY(const auto seed, read_integer(object, "seed", std::numeric_limits<std::int64_t>::min(),
-                                    std::numeric_limits<std::int64_t>::max()));
-  sampling.set_temperature(static_cast<float>(temperature.value_or(1)));
-  sampling.set_top_p(static_cast<float>(top_p.value_or(1)));
-  sampling.set_min_p(static_cast<float>(min_p.value_or(0)));
-  sampling.set_top_k(static_cast<std::int32_t>(std::max<std::int64_t>(top_k.value_or(0), 0)));
-  sampling.set_presence_penalty(static_cast<float>(presence.value_or(0)));
-  sampling.set_frequency_penalty(static_cast<float>(frequency.value_or(0)));
-  if (seed) {
-    sampling.set_seed(static_cast<std::uint64_t>(*seed));
-  }
-  return read_logit_bias(object, sampling);
-}
+constexpr std::string_view kUseFormat = "use 'response_format'";
+constexpr std::array<Unsupported, 12> kUnsupported = {{
+    {"audio", ""},
+    {"prediction", ""},
+    {"web_search_options", ""},
+    {"chat_template", "the model's own template is used"},
+    {"json_schema", kUseFormat},
+    {"structured_outputs", kUseFormat},
+    {"guided_json", kUseFormat},
+    {"guided_choice", kUseFormat},
+    {"guided_regex", "use 'grammar'"},
+    {"guided_grammar", "use 'grammar'"},
+    {"functions",
+     R"(send "tools": [{"type": "function", "function": {...}}], which took its place)"},
+    {"suffix", "/v1/completions takes it"},
+}};
 
 // Fields that chat, completions and predict share. `fallback_tokens` 0: as many as fit.
 OrRefusal<> read_shared(const Object& object, InferenceCall& call, std::uint32_t fallback_tokens) {
-  CHECK_OK(refuse_unsupported(object));
-  TRY(const auto model, read_text(object, "model"));
-  call.model = ModelName(model.value_or(""));
-  TRY(const auto max_tokens, read_integer(object, "max_tokens", 1, 10'000'000));
-  TRY(const auto max_completion, read_integer(object, "max_completion_tokens", 1, 10'000'000));
+  TRY(const auto max_tokens, read_integer(object, "max_tokens", 1, kAnswerTokensMax));
+  TRY(const auto max_completion,
+      read_integer(object, "max_completion_tokens", 1, kAnswerTokensMax));
   call.infer.set_max_tokens(
       static_cast<std::uint32_t>(max_completion.value_or(max_tokens.value_or(fallback_tokens))));
   TRY(const auto n, read_integer(object, "n", 1, limits::kChoicesMax));
   call.infer.set_n(static_cast<std::uint32_t>(n.value_or(1)));
-  TRY(const auto stream, read_bool(object, "stream"));
-  call.stream = stream.value_or(false);
-  TRY(const auto ignore_eos, read_bool(object, "ignore_eos"));
-  call.infer.set_ignore_eos(ignore_eos.value_or(false));
-  if (const auto options = find_field(object, "stream_options")) {
-    Object fields;
-    if (options->get(fields) != simdjson::SUCCESS) {
-      return refuse("stream_options", "'stream_options' must be an object.", "invalid_type");
-    }
-    if (!call.stream) {
-      return refuse("stream_options", "'stream_options' needs 'stream': true.");
-    }
-    TRY(const auto include_usage, read_bool(fields, "include_usage"));
-    call.include_usage = include_usage.value_or(false);
+  TRY(const auto best_of, read_integer(object, "best_of", 1, 1'000'000));
+  if (best_of.value_or(1) > 1) {
+    return refuse_unsupported("best_of", "ask for 'n' answers");
   }
-  CHECK_OK(read_stop(object, call.infer));
+  CHECK_OK(read_stream(object, call));
+  CHECK_OK(read_scheduling(object, call.infer));
+  CHECK_OK(read_stop(object, "stop", call.infer));
+  TRY(const auto format, read_object(object, "response_format"));
+  if (format) {
+    CHECK_OK(read_format(*format, "response_format", true, call.infer));
+  }
+  CHECK_OK(read_grammar(object, call.infer));
   return read_sampling(object, call.infer);
 }
 
-OrRefusal<std::string> read_content(const Element& content, const std::string& param) {
-  std::string_view text;
-  if (content.get(text) == simdjson::SUCCESS) {
-    return std::string(text);
+// --- tools ---
+
+OrRefusal<> read_tool(const Element& element, const std::string& at, ToolList& tools) {
+  Object fields;
+  if (element.get(fields) != simdjson::SUCCESS) {
+    return refuse_type(at, "an object");
   }
-  simdjson::dom::array parts;
-  if (content.get(parts) != simdjson::SUCCESS) {
-    return refuse(param, fmt::format("'{}' must be a string or a list of parts.", param),
-                  "invalid_type");
+  TRY(const auto type, in(at, read_text(fields, "type")));
+  if (type != "function") {
+    return refuse_unsupported(at + ".type", "it must be 'function'");
   }
-  std::string joined;
-  for (const Element part : parts) {
-    std::string_view type;
-    if (part.at_key("type").get(type) != simdjson::SUCCESS ||
-        (type != "text" && type != "refusal")) {
-      return refuse(param,
-                    fmt::format("'{}' may only hold parts of type 'text' on this server.", param),
-                    "unsupported_parameter");
-    }
-    if (part.at_key(type).get(text) != simdjson::SUCCESS) {
-      return refuse(param, fmt::format("A part of '{}' has no string '{}'.", param, type),
-                    "invalid_type");
-    }
-    joined += text;
+  TRY(const auto function, in(at, read_object(fields, "function")));
+  if (!function) {
+    return refuse_missing(at + ".function");
   }
-  return joined;
+  return tools.add(*function, "parameters", at + ".function");
 }
+
+OrRefusal<> read_tool_choice(const Object& object, ToolList& tools) {
+  const auto element = find_field(object, "tool_choice");
+  if (!element) {
+    return {};
+  }
+  std::string_view word;
+  if (element->get(word) == simdjson::SUCCESS) {
+    if (word != "auto" && word != "none" && word != "required") {
+      return refuse("tool_choice",
+                    "'tool_choice' must be none, auto, required, or an object that names a tool.");
+    }
+    return tools.choose(word == "none" ? TOOL_NONE : word == "auto" ? TOOL_AUTO : TOOL_REQUIRED);
+  }
+  Object fields;
+  if (element->get(fields) != simdjson::SUCCESS) {
+    return refuse_type("tool_choice", "a string or an object");
+  }
+  TRY(const auto type, in("tool_choice", read_text(fields, "type")));
+  if (type != "function") {
+    return refuse_unsupported("tool_choice.type", "it must be 'function'");
+  }
+  TRY(const auto function, in("tool_choice", read_object(fields, "function")));
+  if (!function) {
+    return refuse_missing("tool_choice.function");
+  }
+  TRY(auto name, in("tool_choice.function", read_text(*function, "name")));
+  if (!name) {
+    return refuse_missing("tool_choice.function.name");
+  }
+  return tools.choose(TOOL_NAMED, *std::move(name));
+}
+
+OrRefusal<> read_tools(const Object& object, ChatPrompt& chat) {
+  if (!asks_nothing(object, "function_call")) {
+    return refuse_unsupported("function_call", "send 'tool_choice', which took its place");
+  }
+  ToolList tools(chat);
+  TRY(const auto list, read_list(object, "tools"));
+  if (list) {
+    CHECK_OK(ToolList::check_count(list->size()));
+    std::size_t index = 0;
+    for (const Element element : *list) {
+      CHECK_OK(read_tool(element, fmt::format("tools[{}]", index), tools));
+      ++index;
+    }
+  }
+  TRY(const auto parallel, read_bool(object, "parallel_tool_calls"));
+  chat.set_parallel_tool_calls(parallel.value_or(true));
+  return read_tool_choice(object, tools);
+}
+
+// --- messages ---
 
 bool is_role(std::string_view role) {
   return role == "system" || role == "developer" || role == "user" || role == "assistant" ||
          role == "tool";
 }
 
-// Names the message in the error of one of its fields: "messages[2].role".
-template <class T>
-OrRefusal<T> in_message(const std::string& at, OrRefusal<T> field) {
-  if (!field) {
-    field.error().param = at + "." + field.error().param;
-  }
-  return field;
-}
-
-OrRefusal<> read_message(const Element& element, std::size_t index, ChatPrompt& chat) {
-  const std::string at = fmt::format("messages[{}]", index);
+OrRefusal<> read_tool_call(const Element& element, const std::string& at, ToolCallLog& calls,
+                           ChatMessage& message) {
   Object fields;
   if (element.get(fields) != simdjson::SUCCESS) {
-    return refuse(at, fmt::format("'{}' must be an object.", at), "invalid_type");
+    return refuse_type(at, "an object");
   }
-  TRY(const auto role, in_message(at, read_text(fields, "role")));
-  if (!role || !is_role(*role)) {
-    return refuse(at + ".role",
-                  fmt::format("'{}.role' must be system, developer, user, assistant or tool.", at));
+  TRY(const auto type, in(at, read_text(fields, "type")));
+  if (type.value_or("function") != "function") {
+    return refuse_unsupported(at + ".type", "it must be 'function'");
   }
-  if (const auto calls = find_field(fields, "tool_calls")) {
-    return refuse(at + ".tool_calls", "Tool calls are not supported by this server.",
-                  "unsupported_parameter");
+  TRY(const auto function, in(at, read_object(fields, "function")));
+  if (!function) {
+    return refuse_missing(at + ".function");
   }
-  ChatMessage& message = *chat.add_messages();
-  message.set_role(*role);
-  if (const auto content = find_field(fields, "content")) {
-    TRY(std::string text, read_content(*content, at + ".content"));
-    message.set_content(std::move(text));
-  } else if (*role != "assistant") {
-    return refuse(at + ".content", fmt::format("'{}.content' is missing.", at),
-                  "missing_required_parameter");
-  }
-  TRY(auto reasoning, in_message(at, read_text(fields, "reasoning_content")));
-  message.set_reasoning_content(std::move(reasoning).value_or(""));
-  TRY(auto name, in_message(at, read_text(fields, "name")));
-  message.set_name(std::move(name).value_or(""));
-  TRY(auto tool_call_id, in_message(at, read_text(fields, "tool_call_id")));
-  message.set_tool_call_id(std::move(tool_call_id).value_or(""));
-  return {};
+  ToolCall& call = *message.add_tool_calls();
+  TRY(auto id, in(at, read_text(fields, "id")));
+  call.set_id(std::move(id).value_or(""));
+  TRY(auto name, in(at + ".function", read_text(*function, "name")));
+  call.set_name(std::move(name).value_or(""));
+  TRY(auto arguments, in(at + ".function", read_text(*function, "arguments")));
+  call.set_arguments(std::move(arguments).value_or(""));
+  return calls.note(call, at);
 }
 
-OrRefusal<> read_messages(const Object& object, InferRequest& infer) {
-  const auto element = find_field(object, "messages");
-  if (!element) {
-    return refuse("messages", "'messages' is missing.", "missing_required_parameter");
+OrRefusal<> read_tool_calls(const Object& fields, const std::string& at, ToolCallLog& calls,
+                            ChatMessage& message) {
+  if (!asks_nothing(fields, "function_call")) {
+    return refuse_unsupported(at + ".function_call", "send 'tool_calls', which took its place");
   }
-  simdjson::dom::array list;
-  if (element->get(list) != simdjson::SUCCESS) {
-    return refuse("messages", "'messages' must be a list.", "invalid_type");
+  TRY(const auto list, in(at, read_list(fields, "tool_calls")));
+  if (!list || list->size() == 0) {
+    return {};
   }
-  if (list.size() == 0 || list.size() > limits::kMessagesMax) {
-    return refuse("messages",
-                  fmt::format("'messages' must hold 1 to {} messages.", limits::kMessagesMax));
+  const std::string place = at + ".tool_calls";
+  if (message.role() != "assistant") {
+    return refuse(place, fmt::format("'{}': only an assistant's message calls tools.", place));
+  }
+  if (list->size() > limits::kToolCallsMax) {
+    return refuse(place,
+                  fmt::format("'{}' may hold at most {} calls.", place, limits::kToolCallsMax));
   }
   std::size_t index = 0;
-  for (const Element message : list) {
-    CHECK_OK(read_message(message, index, *infer.mutable_chat()));
+  for (const Element element : *list) {
+    CHECK_OK(read_tool_call(element, fmt::format("{}[{}]", place, index), calls, message));
     ++index;
   }
   return {};
 }
 
-OrRefusal<> require_model(const InferenceCall& call) {
-  if (call.model.value().empty()) {
-    return refuse("model", "'model' is missing; GET /v1/models lists the names.",
-                  "missing_required_parameter");
+// An assistant's message that the answer goes on with: DeepSeek's `prefix`.
+OrRefusal<> read_prefix(const Object& fields, const std::string& at, bool last, ChatPrompt& chat) {
+  TRY(const auto prefix, in(at, read_bool(fields, "prefix")));
+  if (!prefix.value_or(false)) {
+    return {};
+  }
+  if (!last || chat.messages().rbegin()->role() != "assistant") {
+    return refuse(at + ".prefix", fmt::format("'{}.prefix' may only stand in the last message, "
+                                              "and that must be the assistant's.",
+                                              at));
+  }
+  chat.set_continue_last(true);
+  return {};
+}
+
+OrRefusal<> read_message(const Element& element, std::size_t index, bool last, ToolCallLog& calls,
+                         ChatPrompt& chat) {
+  const std::string at = fmt::format("messages[{}]", index);
+  Object fields;
+  if (element.get(fields) != simdjson::SUCCESS) {
+    return refuse_type(at, "an object");
+  }
+  TRY(const auto role, in(at, read_text(fields, "role")));
+  if (role == "function") {
+    return refuse_unsupported(at + ".role", "send role 'tool' with 'tool_call_id'");
+  }
+  if (!role || !is_role(*role)) {
+    return refuse(at + ".role",
+                  fmt::format("'{}.role' must be system, developer, user, assistant or tool.", at));
+  }
+  ChatMessage& message = *chat.add_messages();
+  message.set_role(*role);
+  CHECK_OK(read_tool_calls(fields, at, calls, message));
+  if (const auto content = find_field(fields, "content")) {
+    TRY(std::string text, read_content(*content, at + ".content"));
+    message.set_content(std::move(text));
+  } else if (*role != "assistant") {
+    return refuse_missing(at + ".content");
+  }
+  TRY(auto reasoning, in(at, read_text(fields, "reasoning_content")));
+  message.set_reasoning_content(std::move(reasoning).value_or(""));
+  TRY(auto name, in(at, read_text(fields, "name")));
+  message.set_name(std::move(name).value_or(""));
+  TRY(auto tool_call_id, in(at, read_text(fields, "tool_call_id")));
+  message.set_tool_call_id(std::move(tool_call_id).value_or(""));
+  if (*role == "tool") {
+    CHECK_OK(calls.check_answer(message.tool_call_id(), at + ".tool_call_id"));
+  }
+  return read_prefix(fields, at, last, chat);
+}
+
+OrRefusal<> read_messages(const Object& object, ChatPrompt& chat) {
+  TRY(const auto list, read_list(object, "messages"));
+  if (!list) {
+    return refuse_missing("messages");
+  }
+  const std::size_t count = list->size();
+  if (count == 0 || count > limits::kMessagesMax) {
+    return refuse("messages",
+                  fmt::format("'messages' must hold 1 to {} messages.", limits::kMessagesMax));
+  }
+  ToolCallLog calls;
+  std::size_t index = 0;
+  for (const Element message : *list) {
+    CHECK_OK(read_message(message, index, index + 1 == count, calls, chat));
+    ++index;
+  }
+  TRY(const auto go_on, read_bool(object, "continue_final_message"));
+  if (go_on.value_or(false)) {
+    if (chat.messages().rbegin()->role() != "assistant") {
+      return refuse("continue_final_message",
+                    "'continue_final_message' needs a last message of the assistant.");
+    }
+    chat.set_continue_last(true);
   }
   return {};
 }
 
-// A prompt is one string; a list of one string is the same.
+// --- thinking ---
+
+// vLLM's and SGLang's way to turn thinking on and off.
+OrRefusal<> read_template_arguments(const Object& object, ChatPrompt& chat) {
+  TRY(const auto arguments, read_object(object, "chat_template_kwargs"));
+  if (!arguments) {
+    return {};
+  }
+  for (const auto [name, value] : *arguments) {
+    bool flag = false;
+    std::string_view word;
+    const std::string at = fmt::format("chat_template_kwargs.{}", name);
+    if (name == "enable_thinking" || name == "thinking") {
+      if (value.get(flag) != simdjson::SUCCESS) {
+        return refuse_type(at, "true or false");
+      }
+      chat.set_thinking(flag);
+    } else if (name == "reasoning_effort") {
+      if (value.get(word) != simdjson::SUCCESS) {
+        return refuse_type(at, "a string");
+      }
+      CHECK_OK(set_effort(std::string(word), at, chat));
+    } else {
+      return refuse_unsupported(at, "only enable_thinking, thinking and reasoning_effort are");
+    }
+  }
+  return {};
+}
+
+OrRefusal<> read_reasoning(const Object& object, InferRequest& infer) {
+  ChatPrompt& chat = *infer.mutable_chat();
+  TRY(const auto effort, read_text(object, "reasoning_effort"));
+  if (effort) {
+    CHECK_OK(set_effort(*effort, "reasoning_effort", chat));
+  }
+  CHECK_OK(read_template_arguments(object, chat));
+  CHECK_OK(read_thinking(object, infer));
+  for (const std::string_view name : {"thinking_token_budget", "reasoning_budget_tokens"}) {
+    TRY(const auto budget, read_integer(object, name, 0, kAnswerTokensMax));
+    if (budget) {
+      infer.set_reasoning_budget(static_cast<std::uint32_t>(*budget));
+    }
+  }
+  return {};
+}
+
+OrRefusal<> read_chat_logprobs(const Object& object, InferRequest& infer) {
+  TRY(const auto logprobs, read_bool(object, "logprobs"));
+  TRY(const auto top, read_top_logprobs(object, "top_logprobs"));
+  infer.set_logprobs(logprobs.value_or(false));
+  if (!infer.logprobs() && top.value_or(0) > 0) {
+    return refuse("top_logprobs", "'top_logprobs' needs 'logprobs': true.");
+  }
+  infer.set_top_logprobs(top.value_or(0));
+  return {};
+}
+
+// --- prompts of completions ---
+
 OrRefusal<> read_prompt(const Object& object, InferRequest& infer, std::string_view name) {
+  const std::string at(name);
   auto element = find_field(object, name);
   if (!element) {
-    return refuse(std::string(name), fmt::format("'{}' is missing.", name),
-                  "missing_required_parameter");
+    return refuse_missing(at);
   }
   simdjson::dom::array list;
-  if (element->get(list) == simdjson::SUCCESS && list.size() == 1) {
+  if (element->get(list) == simdjson::SUCCESS) {
+    if (holds_numbers(list)) {
+      return read_tokens(list, at, *infer.mutable_tokens());
+    }
+    if (list.size() != 1) {
+      return refuse(at, fmt::format("'{}' holds {} prompts; send one a request.", at, list.size()));
+    }
     element = list.at(0).value();
+    if (element->get(list) == simdjson::SUCCESS) {
+      return read_tokens(list, at, *infer.mutable_tokens());
+    }
   }
   std::string_view text;
   if (element->get(text) != simdjson::SUCCESS) {
-    return refuse(std::string(name), fmt::format("'{}' must be one string.", name), "invalid_type");
+    return refuse_type(at, "one string, or one list of token ids");
   }
   if (text.empty()) {
-    return refuse(std::string(name), fmt::format("'{}' is empty.", name));
+    return refuse(at, fmt::format("'{}' is empty.", at));
   }
   infer.set_text(std::string(text));
   return {};
 }
 
-constexpr std::uint32_t kCompletionTokensDefault = 16;  // OpenAI's default for /v1/completions
+// `suffix`: the answer goes between it and the prompt, which may then be empty.
+OrRefusal<> read_fill(const Object& object, const std::string& suffix, InferRequest& infer) {
+  Fill& fill = *infer.mutable_fill();
+  TRY(auto prompt, read_text(object, "prompt"));
+  fill.set_prefix(std::move(prompt).value_or(""));
+  fill.set_suffix(suffix);
+  return {};
+}
+
+OrRefusal<> read_completion_logprobs(const Object& object, InferRequest& infer) {
+  const auto element = find_field(object, "logprobs");
+  bool flag = true;
+  if (!element || (element->get(flag) == simdjson::SUCCESS && !flag)) {
+    return {};
+  }
+  TRY(const auto top, read_top_logprobs(object, "logprobs"));
+  infer.set_logprobs(true);
+  infer.set_top_logprobs(top.value_or(0));
+  return {};
+}
+
+OrRefusal<> refuse_tools(const Object& object) {
+  static constexpr std::array<Unsupported, 2> kFields = {
+      {{"tools", "/v1/chat/completions takes it"}, {"messages", "/v1/chat/completions takes it"}}};
+  return refuse_fields(object, kFields);
+}
+
+OrRefusal<> read_chat(const Object& object, InferenceCall& call) {
+  CHECK_OK(read_messages(object, *call.infer.mutable_chat()));
+  CHECK_OK(read_tools(object, *call.infer.mutable_chat()));
+  CHECK_OK(read_reasoning(object, call.infer));
+  return read_chat_logprobs(object, call.infer);
+}
 
 }  // namespace
 
-OrRefusal<InferenceCall> RequestReader::chat_completion(std::string_view body) {
+OrRefusal<InferenceCall> read_chat_completion(const Object& object) {
   InferenceCall call;
   call.shape = Shape::chat;
-  TRY(const Object object, parse_object(parser_->parser, body));
+  CHECK_OK(read_model(object, call));
+  CHECK_OK(refuse_fields(object, kUnsupported));
+  if (!asks_nothing(object, "echo")) {
+    return refuse_unsupported("echo", "/v1/completions takes it");
+  }
   CHECK_OK(read_shared(object, call, 0));
-  CHECK_OK(require_model(call));
-  CHECK_OK(read_messages(object, call.infer));
+  CHECK_OK(read_chat(object, call));
   return call;
 }
 
-OrRefusal<InferenceCall> RequestReader::completion(std::string_view body) {
+OrRefusal<InferenceCall> read_completion(const Object& object) {
   InferenceCall call;
   call.shape = Shape::completion;
-  TRY(const Object object, parse_object(parser_->parser, body));
+  CHECK_OK(read_model(object, call));
+  CHECK_OK(refuse_fields(object, std::span(kUnsupported).first(kUnsupported.size() - 1)));
+  CHECK_OK(refuse_tools(object));
   CHECK_OK(read_shared(object, call, kCompletionTokensDefault));
-  CHECK_OK(require_model(call));
+  CHECK_OK(read_completion_logprobs(object, call.infer));
+  TRY(const auto suffix, read_text(object, "suffix"));
+  TRY(const auto echo, read_bool(object, "echo"));
+  if (suffix && !suffix->empty()) {
+    if (echo.value_or(false)) {
+      return refuse("echo", "'echo' and 'suffix' cannot be used together.");
+    }
+    CHECK_OK(read_fill(object, *suffix, call.infer));
+    return call;
+  }
+  call.infer.set_echo(echo.value_or(false));
   CHECK_OK(read_prompt(object, call.infer, "prompt"));
   return call;
 }
 
-OrRefusal<InferenceCall> RequestReader::predict(std::string_view body) {
+OrRefusal<InferenceCall> read_predict(const Object& object) {
   InferenceCall call;
   call.shape = Shape::predict;
-  TRY(const Object object, parse_object(parser_->parser, body));
-  CHECK_OK(read_shared(object, call, 0));
-  if (call.stream) {
-    return refuse("stream", "/api/predict does not stream; use /v1/chat/completions.",
-                  "unsupported_parameter");
+  CHECK_OK(read_optional_model(object, call));
+  CHECK_OK(refuse_fields(object, kUnsupported));
+  for (const std::string_view name : {"stream", "logprobs", "tools", "echo"}) {
+    if (!asks_nothing(object, name)) {
+      return refuse_unsupported(std::string(name), "use /v1/chat/completions");
+    }
   }
+  CHECK_OK(read_shared(object, call, 0));
+  CHECK_OK(read_reasoning(object, call.infer));
   if (find_field(object, "messages")) {
-    CHECK_OK(read_messages(object, call.infer));
+    CHECK_OK(read_messages(object, *call.infer.mutable_chat()));
     return call;
   }
   // A bare prompt is one user's turn: the caller wants an answer, not a continuation.
-  CHECK_OK(read_prompt(object, call.infer, find_field(object, "input") ? "input" : "prompt"));
-  const std::string text = call.infer.text();
+  const std::string name = find_field(object, "input") ? "input" : "prompt";
+  TRY(auto text, read_text(object, name));
+  if (!text) {
+    return refuse_missing(name);
+  }
+  if (text->empty()) {
+    return refuse(name, fmt::format("'{}' is empty.", name));
+  }
   ChatMessage& message = *call.infer.mutable_chat()->add_messages();
   message.set_role("user");
-  message.set_content(text);
+  message.set_content(*std::move(text));
   return call;
-}
-
-OrRefusal<CreateKeyRequest> RequestReader::create_key(std::string_view body) {
-  TRY(const Object object, parse_object(parser_->parser, body));
-  CreateKeyRequest request;
-  TRY(auto client_id, read_text(object, "client_id"));
-  if (!client_id) {
-    return refuse("client_id", "'client_id' is missing.", "missing_required_parameter");
-  }
-  request.client_id = *std::move(client_id);
-  TRY(auto role, read_text(object, "role"));
-  request.role = std::move(role).value_or("user");
-  TRY(auto tenant, read_text(object, "tenant"));
-  request.tenant = std::move(tenant).value_or("default");
-  TRY(auto label, read_text(object, "label"));
-  request.label = std::move(label).value_or("");
-  TRY(const auto lifetime, read_integer(object, "lifetime_s", 1, 90LL * 86'400));
-  request.lifetime_s = lifetime.value_or(0);
-  return request;
-}
-
-OrRefusal<std::string> RequestReader::reason(std::string_view body) {
-  if (body.empty()) {
-    return std::string();
-  }
-  TRY(const Object object, parse_object(parser_->parser, body));
-  TRY(auto reason, read_text(object, "reason"));
-  return std::move(reason).value_or("");
-}
-
-OrRefusal<std::int64_t> RequestReader::expires_at(std::string_view body) {
-  TRY(const Object object, parse_object(parser_->parser, body));
-  TRY(const auto at, read_integer(object, "expires_at", 0, 100'000'000'000));
-  if (!at) {
-    return refuse("expires_at", "'expires_at' (Unix seconds) is missing.",
-                  "missing_required_parameter");
-  }
-  return *at;
 }
 
 }  // namespace deepmoat::wire

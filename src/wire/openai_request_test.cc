@@ -1,8 +1,9 @@
-#include "wire/openai_request.h"
+#include "wire/request_reader.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/limits.h"
@@ -54,7 +55,7 @@ TEST(ChatRequest, Defaults) {
   EXPECT_EQ(call->shape, Shape::chat);
   EXPECT_EQ(call->model, ModelName("m"));
   EXPECT_FALSE(call->stream);
-  EXPECT_FALSE(call->include_usage);
+  EXPECT_FALSE(call->options.include_usage);
   const InferRequest& infer = call->infer;
   ASSERT_EQ(infer.chat().messages_size(), 1);
   EXPECT_EQ(infer.chat().messages(0).role(), "user");
@@ -105,7 +106,7 @@ TEST(ChatRequest, EveryFieldArrives) {
   ASSERT_EQ(call->infer.stop_size(), 2);
   EXPECT_EQ(call->infer.stop(1), "b");
   EXPECT_TRUE(call->stream);
-  EXPECT_TRUE(call->include_usage);
+  EXPECT_TRUE(call->options.include_usage);
 }
 
 TEST(ChatRequest, NumbersMayBeWrittenEitherWay) {
@@ -186,24 +187,84 @@ std::vector<Refused> wrong_values() {
   };
 }
 
+Json function_tool(const char* name) {
+  return {{"type", "function"},
+          {"function", {{"name", name}, {"parameters", {{"type", "object"}}}}}};
+}
+
 std::vector<Refused> unsupported() {
   std::vector<Refused> list = {
-      {"response_format", {{"type", "json_object"}}, "response_format", "unsupported_parameter"},
-      {"response_format", "text", "response_format", "unsupported_parameter"},
+      {"response_format", {{"type", "xml"}}, "response_format.type", "invalid_value"},
+      {"response_format", "text", "response_format", "invalid_type"},
+      {"response_format",
+       {{"type", "json_schema"}},
+       "response_format.json_schema",
+       "missing_required_parameter"},
+      {"response_format",
+       {{"type", "json_schema"}, {"json_schema", {{"name", "x"}}}},
+       "response_format.json_schema.schema",
+       "missing_required_parameter"},
+      {"response_format",
+       {{"type", "json_schema"}, {"json_schema", {{"schema", 3}}}},
+       "response_format.json_schema.schema",
+       "invalid_type"},
       {"best_of", 2, "best_of", "unsupported_parameter"},
-      {"logprobs", true, "logprobs", "unsupported_parameter"},
-      {"logprobs", 3, "logprobs", "unsupported_parameter"},
+      {"logprobs", 3, "logprobs", "invalid_type"},
+      {"top_logprobs", 3, "top_logprobs", "invalid_value"},
+      {"top_logprobs", 6, "top_logprobs", "invalid_value"},
       {"echo", true, "echo", "unsupported_parameter"},
       {"suffix", "tail", "suffix", "unsupported_parameter"},
-      {"grammar", "root ::= x", "grammar", "unsupported_parameter"},
+      {"functions", Json::array({Json::object()}), "functions", "unsupported_parameter"},
+      {"function_call", "auto", "function_call", "unsupported_parameter"},
+      {"grammar", std::string(limits::kGrammarBytesMax + 1, 'x'), "grammar", "invalid_value"},
+      {"reasoning_effort", "very", "reasoning_effort", "invalid_value"},
+      {"thinking", {{"type", "maybe"}}, "thinking.type", "invalid_value"},
+      {"thinking",
+       {{"type", "enabled"}, {"budget_tokens", -1}},
+       "thinking.budget_tokens",
+       "invalid_value"},
+      {"chat_template_kwargs",
+       {{"persona", "x"}},
+       "chat_template_kwargs.persona",
+       "unsupported_parameter"},
+      {"chat_template_kwargs",
+       {{"enable_thinking", 1}},
+       "chat_template_kwargs.enable_thinking",
+       "invalid_type"},
+      {"continue_final_message", true, "continue_final_message", "invalid_value"},
   };
-  for (const char* name : {"tools", "functions"}) {
-    list.push_back({name, Json::array({Json::object()}), name, "unsupported_parameter"});
-  }
-  for (const char* name : {"audio", "prediction", "web_search_options", "json_schema"}) {
+  for (const char* name : {"audio", "prediction", "web_search_options", "json_schema",
+                           "guided_json", "structured_outputs"}) {
     list.push_back({name, Json::object(), name, "unsupported_parameter"});
   }
   return list;
+}
+
+std::vector<Refused> wrong_tools() {
+  const auto named = [](const char* name) {
+    return Json{{"type", "function"}, {"function", {{"name", name}}}};
+  };
+  Json many = Json::array();
+  for (std::size_t i = 0; i <= limits::kToolsMax; ++i) {
+    many.push_back(named(("f" + std::to_string(i)).c_str()));
+  }
+  Json large = Json::array({named("f")});
+  large[0]["function"]["parameters"]["description"] = std::string(limits::kSchemaBytesMax, 'x');
+  return {
+      {"tools", "x", "tools", "invalid_type"},
+      {"tools", {"x"}, "tools[0]", "invalid_type"},
+      {"tools", {{{"type", "web_search"}}}, "tools[0].type", "unsupported_parameter"},
+      {"tools", {{{"type", "function"}}}, "tools[0].function", "missing_required_parameter"},
+      {"tools", {named("f"), named("f")}, "tools[1].function.name", "invalid_value"},
+      {"tools", Json::array({named("no spaces")}), "tools[0].function.name", "invalid_value"},
+      {"tools", many, "tools", "invalid_value"},
+      {"tools", large, "tools", "invalid_value"},
+      {"tool_choice", "required", "tool_choice", "invalid_value"},
+      {"tool_choice", "sometimes", "tool_choice", "invalid_value"},
+      {"tool_choice", named("f"), "tool_choice", "invalid_value"},
+      {"tool_choice", {{"type", "function"}}, "tool_choice.function", "missing_required_parameter"},
+      {"tool_choice", {{"type", "allowed_tools"}}, "tool_choice.type", "unsupported_parameter"},
+  };
 }
 
 std::vector<Refused> wrong_messages() {
@@ -227,15 +288,30 @@ std::vector<Refused> wrong_messages() {
       {"messages", content(Json::array({"x"})), "messages[0].content", "unsupported_parameter"},
       {"messages", content(Json::array({{{"type", "text"}}})), "messages[0].content",
        "invalid_type"},
+      {"messages", Json::array({{{"role", "assistant"}, {"tool_calls", {{{"id", "c1"}}}}}}),
+       "messages[0].tool_calls[0].function", "missing_required_parameter"},
       {"messages",
-       Json::array({{{"role", "user"}, {"content", "a"}},
-                    {{"role", "assistant"}, {"tool_calls", Json::array()}}}),
-       "messages[1].tool_calls", "unsupported_parameter"},
+       Json::array({{{"role", "assistant"}, {"tool_calls", {{{"function", {{"name", "f"}}}}}}}}),
+       "messages[0].tool_calls[0].id", "missing_required_parameter"},
+      {"messages",
+       Json::array({{{"role", "user"},
+                     {"content", "a"},
+                     {"tool_calls", {{{"id", "c"}, {"function", {{"name", "f"}}}}}}}}),
+       "messages[0].tool_calls", "invalid_value"},
+      {"messages", one({{"role", "tool"}, {"content", "4"}, {"tool_call_id", "c9"}}),
+       "messages[0].tool_call_id", "invalid_value"},
+      {"messages", one({{"role", "tool"}, {"content", "4"}}), "messages[0].tool_call_id",
+       "missing_required_parameter"},
+      {"messages", one({{"role", "function"}, {"name", "f"}, {"content", "4"}}), "messages[0].role",
+       "unsupported_parameter"},
+      {"messages", one({{"role", "user"}, {"content", "x"}, {"prefix", true}}),
+       "messages[0].prefix", "invalid_value"},
   };
 }
 
 INSTANTIATE_TEST_SUITE_P(Values, RefusedFields, testing::ValuesIn(wrong_values()));
 INSTANTIATE_TEST_SUITE_P(Unsupported, RefusedFields, testing::ValuesIn(unsupported()));
+INSTANTIATE_TEST_SUITE_P(Tools, RefusedFields, testing::ValuesIn(wrong_tools()));
 INSTANTIATE_TEST_SUITE_P(Messages, RefusedFields, testing::ValuesIn(wrong_messages()));
 
 TEST_P(RefusedFields, NameTheFieldAndTheCode) {
@@ -254,7 +330,13 @@ TEST(ChatRequest, ContentParts) {
       "messages",
       {{{"role", "developer"},
         {"content", {{{"type", "text"}, {"text", "one "}}, {{"type", "text"}, {"text", "two"}}}}},
-       {{"role", "assistant"}, {"content", nullptr}, {"reasoning_content", "hm"}},
+       {{"role", "assistant"},
+        {"content", nullptr},
+        {"reasoning_content", "hm"},
+        {"tool_calls",
+         {{{"id", "t1"},
+           {"type", "function"},
+           {"function", {{"name", "sum"}, {"arguments", "{\"a\":2}"}}}}}}},
        {{"role", "tool"}, {"content", "4"}, {"tool_call_id", "t1"}, {"name", "sum"}},
        {{"role", "assistant"}, {"content", {{{"type", "refusal"}, {"refusal", "no"}}}}},
        {{"role", "user"}, {"content", Json::array()}}});
@@ -263,10 +345,98 @@ TEST(ChatRequest, ContentParts) {
   EXPECT_EQ(messages[0].content(), "one two");
   EXPECT_EQ(messages[1].content(), "");
   EXPECT_EQ(messages[1].reasoning_content(), "hm");
+  ASSERT_EQ(messages[1].tool_calls_size(), 1);
+  EXPECT_EQ(messages[1].tool_calls(0).name(), "sum");
+  EXPECT_EQ(messages[1].tool_calls(0).arguments(), "{\"a\":2}");
   EXPECT_EQ(messages[2].tool_call_id(), "t1");
   EXPECT_EQ(messages[2].name(), "sum");
   EXPECT_EQ(messages[3].content(), "no");
   EXPECT_EQ(messages[4].content(), "");
+}
+
+TEST(ChatRequest, Tools) {
+  Json body = chat_json();
+  body["tools"] = {function_tool("add"), function_tool("get.weather-2")};
+  body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "add"}}}};
+  const auto call = chat(body);
+  ASSERT_TRUE(call) << call.error().message;
+  const ChatPrompt& prompt = call->infer.chat();
+  ASSERT_EQ(prompt.tools_size(), 2);
+  EXPECT_EQ(prompt.tools(0).parameters(), R"({"type":"object"})");
+  EXPECT_EQ(prompt.tool_choice(), TOOL_NAMED);
+  EXPECT_EQ(prompt.tool_name(), "add");
+  EXPECT_TRUE(prompt.parallel_tool_calls());
+  const std::map<std::string, ToolChoice> words = {
+      {"auto", TOOL_AUTO}, {"none", TOOL_NONE}, {"required", TOOL_REQUIRED}};
+  for (const auto& [word, choice] : words) {
+    body["tool_choice"] = word;
+    EXPECT_EQ(chat(body)->infer.chat().tool_choice(), choice) << word;
+  }
+  body["parallel_tool_calls"] = false;
+  EXPECT_FALSE(chat(body)->infer.chat().parallel_tool_calls());
+}
+
+TEST(ChatRequest, SchemasKeepTheirOrder) {
+  RequestReader reader;
+  const auto call = reader.chat_completion(
+      R"({"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":)"
+      R"("json_schema","json_schema":{"name":"n","strict":true,"schema":{"z": 1, "a": [2.5]}}}})");
+  ASSERT_TRUE(call) << call.error().message;
+  EXPECT_EQ(call->infer.format().json_schema(), R"({"z":1,"a":[2.5]})");
+  EXPECT_TRUE(
+      chat_with("response_format", {{"type", "json_object"}})->infer.format().json_object());
+  EXPECT_EQ(chat_with("grammar", "root ::= \"x\"")->infer.format().grammar(), "root ::= \"x\"");
+  Json both = chat_json();
+  both["grammar"] = "root ::= \"x\"";
+  both["response_format"] = {{"type", "json_object"}};
+  expect_refusal(chat(both), "grammar", "invalid_value");
+}
+
+TEST(ChatRequest, Thinking) {
+  EXPECT_FALSE(chat(chat_json())->infer.chat().has_thinking());
+  EXPECT_TRUE(chat_with("thinking", {{"type", "enabled"}})->infer.chat().thinking());
+  const auto off = chat_with("thinking", {{"type", "disabled"}});
+  EXPECT_TRUE(off->infer.chat().has_thinking() && !off->infer.chat().thinking());
+  EXPECT_EQ(
+      chat_with("thinking", {{"type", "adaptive"}, {"budget_tokens", 9}})->infer.reasoning_budget(),
+      9U);
+  EXPECT_EQ(chat_with("reasoning_budget_tokens", 0)->infer.reasoning_budget(), 0U);
+  EXPECT_TRUE(chat_with("reasoning_budget_tokens", 0)->infer.has_reasoning_budget());
+  EXPECT_FALSE(chat(chat_json())->infer.has_reasoning_budget());
+  EXPECT_EQ(chat_with("reasoning_effort", "high")->infer.chat().reasoning_effort(), "high");
+  EXPECT_FALSE(chat_with("reasoning_effort", "none")->infer.chat().thinking());
+  EXPECT_FALSE(
+      chat_with("chat_template_kwargs", {{"enable_thinking", false}})->infer.chat().thinking());
+}
+
+TEST(ChatRequest, AnswersMayBeBegun) {
+  Json body = chat_json();
+  EXPECT_FALSE(chat(body)->infer.chat().continue_last());
+  body["messages"].push_back({{"role", "assistant"}, {"content", "Once"}, {"prefix", true}});
+  EXPECT_TRUE(chat(body)->infer.chat().continue_last());
+  body["messages"][1].erase("prefix");
+  EXPECT_FALSE(chat(body)->infer.chat().continue_last());
+  body["continue_final_message"] = true;
+  EXPECT_TRUE(chat(body)->infer.chat().continue_last());
+}
+
+TEST(ChatRequest, LogprobsAdaptersAndPriority) {
+  Json body = chat_json();
+  body.update({{"logprobs", true},
+               {"top_logprobs", 5},
+               {"adapter", "poet"},
+               {"adapter_scale", 0.5},
+               {"priority", 3},
+               {"repetition_penalty", 1.5}});
+  const auto call = chat(body);
+  ASSERT_TRUE(call) << call.error().message;
+  EXPECT_TRUE(call->infer.logprobs());
+  EXPECT_EQ(call->infer.top_logprobs(), 5U);
+  EXPECT_EQ(call->infer.adapter(), "poet");
+  EXPECT_EQ(call->infer.adapter_scale(), 0.5F);
+  EXPECT_EQ(call->infer.priority(), 3U);
+  EXPECT_EQ(call->infer.sampling().repeat_penalty(), 1.5F);
+  EXPECT_EQ(chat_with("priority", -5)->infer.priority(), 0U);
 }
 
 TEST(ChatRequest, LimitsThemselvesAreAccepted) {
@@ -335,11 +505,33 @@ TEST(CompletionRequest, DefaultsAndPrompt) {
 TEST(CompletionRequest, Refusals) {
   expect_refusal(completion_with("prompt", nullptr), "prompt", "missing_required_parameter");
   expect_refusal(completion_with("prompt", ""), "prompt", "invalid_value");
-  expect_refusal(completion_with("prompt", {"a", "b"}), "prompt", "invalid_type");
-  expect_refusal(completion_with("prompt", {1, 2}), "prompt", "invalid_type");
-  expect_refusal(completion_with("prompt", Json::array()), "prompt", "invalid_type");
+  expect_refusal(completion_with("prompt", {"a", "b"}), "prompt", "invalid_value");
+  expect_refusal(completion_with("prompt", {1, -2}), "prompt", "invalid_type");
+  expect_refusal(completion_with("prompt", {{1}, {2}}), "prompt", "invalid_value");
+  expect_refusal(completion_with("prompt", Json::array()), "prompt", "invalid_value");
   expect_refusal(completion_with("model", nullptr), "model", "missing_required_parameter");
-  expect_refusal(completion_with("suffix", "x"), "suffix", "unsupported_parameter");
+  expect_refusal(completion_with("logprobs", 6), "logprobs", "invalid_value");
+  expect_refusal(completion_with("tools", {1}), "tools", "unsupported_parameter");
+  Json both = completion_json();
+  both.update({{"suffix", "x"}, {"echo", true}});
+  expect_refusal(RequestReader().completion(both.dump()), "echo", "invalid_value");
+}
+
+TEST(CompletionRequest, TokensSuffixEchoAndLogprobs) {
+  const auto tokens = completion_with("prompt", {5, 6, 7});
+  ASSERT_TRUE(tokens);
+  EXPECT_EQ(tokens->infer.tokens().ids_size(), 3);
+  const auto nested = completion_with("prompt", Json::array({{5, 6}}));
+  ASSERT_TRUE(nested);
+  EXPECT_EQ(nested->infer.tokens().ids(1), 6);
+  const auto fill = completion_with("suffix", " end");
+  ASSERT_TRUE(fill);
+  EXPECT_EQ(fill->infer.fill().prefix(), "once");
+  EXPECT_EQ(fill->infer.fill().suffix(), " end");
+  EXPECT_TRUE(completion_with("echo", true)->infer.echo());
+  EXPECT_TRUE(completion_with("logprobs", 0)->infer.logprobs());
+  EXPECT_EQ(completion_with("logprobs", 2)->infer.top_logprobs(), 2U);
+  EXPECT_FALSE(completion_with("logprobs", nullptr)->infer.logprobs());
 }
 
 TEST(PredictRequest, ShapesAndRefusals) {
@@ -409,6 +601,11 @@ void read_every_way(const std::string& body) {
   must_be_decided(reader.chat_completion(body));
   must_be_decided(reader.completion(body));
   must_be_decided(reader.predict(body));
+  must_be_decided(reader.embeddings(body));
+  must_be_decided(reader.rerank(body));
+  must_be_decided(reader.message(body));
+  must_be_decided(reader.token_count(body));
+  must_be_decided(reader.response(body));
   must_be_decided(reader.create_key(body));
   must_be_decided(reader.reason(body));
   must_be_decided(reader.expires_at(body));
@@ -444,7 +641,23 @@ RC_GTEST_PROP(Requests, AnyDamageIsDecided, ()) {
 
 RC_GTEST_PROP(Requests, AnyValueOfAnyFieldIsDecided, ()) {
   Json body = chat_json();
-  body.update({{"prompt", "p"}, {"temperature", 1}, {"stop", "x"}, {"seed", 1}, {"n", 1}});
+  body.update({{"prompt", "p"},
+               {"temperature", 1},
+               {"stop", "x"},
+               {"seed", 1},
+               {"n", 1},
+               {"tools", {function_tool("f")}},
+               {"tool_choice", "auto"},
+               {"input", "i"},
+               {"response_format", {{"type", "text"}}},
+               {"thinking", {{"type", "enabled"}}},
+               {"documents", {"a"}},
+               {"query", "q"},
+               {"system", "s"},
+               {"text", Json::object()},
+               {"reasoning", Json::object()},
+               {"suffix", "s"},
+               {"include", Json::array()}});
   const auto values = std::vector<Json>{nullptr,
                                         true,
                                         -1,

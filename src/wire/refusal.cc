@@ -51,14 +51,54 @@ Refusal to_refusal(const Error& error) {
           "The server failed to handle the request. Its log has the reason under this request id."};
 }
 
-std::string error_body(const Refusal& refusal) {
+namespace {
+
+// By status, as the Anthropic API has it.
+std::string_view anthropic_type(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "overloaded_error";
+    case 504:
+      return "timeout_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "api_error";
+  }
+}
+
+nlohmann::ordered_json anthropic_error(const Refusal& refusal, std::string_view request_id) {
+  nlohmann::ordered_json body;
+  body["type"] = "error";
+  body["error"]["type"] = anthropic_type(refusal.status);
+  body["error"]["message"] = refusal.message;
+  body["request_id"] = request_id;
+  return body;
+}
+
+nlohmann::ordered_json openai_error(const Refusal& refusal) {
   nlohmann::ordered_json error;
   error["message"] = refusal.message;
   error["type"] = refusal.type;
   error["param"] = refusal.param.empty() ? nlohmann::ordered_json(nullptr)
                                          : nlohmann::ordered_json(refusal.param);
   error["code"] = refusal.code;
-  const nlohmann::ordered_json body = {{"error", error}};
+  return {{"error", error}};
+}
+
+}  // namespace
+
+std::string error_body(const Refusal& refusal, ErrorShape shape, std::string_view request_id) {
+  const nlohmann::ordered_json body =
+      shape == ErrorShape::anthropic ? anthropic_error(refusal, request_id) : openai_error(refusal);
   return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

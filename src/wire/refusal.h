@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,7 +35,11 @@ using OrRefusal = std::expected<T, Refusal>;
 // stay inside: they may name paths.
 [[nodiscard]] Refusal to_refusal(const Error& error);
 
-// {"error":{"message","type","param","code"}}
-[[nodiscard]] std::string error_body(const Refusal& refusal);
+enum class ErrorShape : std::uint8_t { openai, anthropic };
+
+// {"error":{"message","type","param","code"}}, or Anthropic's
+// {"type":"error","error":{"type","message"},"request_id"}.
+[[nodiscard]] std::string error_body(const Refusal& refusal, ErrorShape shape = ErrorShape::openai,
+                                     std::string_view request_id = "");
 
 }  // namespace deepmoat::wire

@@ -11,4 +11,12 @@ std::string sse_event(std::string_view json) {
   return event;
 }
 
+std::string sse_named_event(std::string_view name, std::string_view json) {
+  std::string event = "event: ";
+  event += name;
+  event += '\n';
+  event += sse_event(json);
+  return event;
+}
+
 }  // namespace deepmoat::wire

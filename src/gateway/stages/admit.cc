@@ -33,13 +33,54 @@ wire::Refusal over_quota(const quota::QuotaRefusal& refusal) {
 
 wire::OrRefusal<wire::InferenceCall> read_body(const ReceivedCall& call,
                                                wire::RequestReader& reader) {
-  if (call.route->handler == Handler::chat_completions) {
-    return reader.chat_completion(call.body);
+  switch (call.route->handler) {
+    case Handler::chat_completions:
+      return reader.chat_completion(call.body);
+    case Handler::completions:
+      return reader.completion(call.body);
+    case Handler::embeddings:
+      return reader.embeddings(call.body);
+    case Handler::rerank:
+      return reader.rerank(call.body);
+    case Handler::responses:
+      return reader.response(call.body);
+    case Handler::messages:
+      return reader.message(call.body);
+    case Handler::count_tokens:
+      return reader.token_count(call.body);
+    default:
+      return reader.predict(call.body);
   }
-  if (call.route->handler == Handler::completions) {
-    return reader.completion(call.body);
+}
+
+// Log probabilities tell more about a model than its answers do: enough of them copy its last
+// layer (Carlini et al., "Stealing Part of a Production Language Model", 2024).
+wire::OrRefusal<> check_logprobs(const wire::InferRequest& infer, identity::Role role) {
+  if (!infer.logprobs() || identity::allowed(role, identity::Permission::see_logprobs)) {
+    return {};
   }
-  return reader.predict(call.body);
+  return std::unexpected(wire::Refusal{
+      .status = 403,
+      .type = "permission_error",
+      .code = "permission_denied",
+      .message = fmt::format("A key of role '{}' may not see log probabilities; it needs the "
+                             "permission 'see_logprobs'.",
+                             identity::role_name(role)),
+      .param = "logprobs"});
+}
+
+// Whose call it is, and how far it goes before others.
+void set_tenant(wire::InferRequest& infer, const TenantId& tenant, const Config& config) {
+  // Prefixes are shared within a tenant, never across tenants (docs: serving, side channels).
+  infer.set_tenant_salt(tenant.value());
+  infer.set_tenant(tenant.value());
+  const TenantConfig settings = config.tenant(tenant.value());
+  infer.set_weight(static_cast<float>(settings.weight));
+  // A caller may stand back behind his tenant's class, never go before it.
+  infer.set_priority(std::max(infer.priority(), static_cast<std::uint32_t>(settings.priority)));
+  const std::int64_t wait_s =
+      settings.wait_s_max > 0 ? settings.wait_s_max : config.limits.wait_s_max;
+  infer.set_wait_ms_max(static_cast<std::uint32_t>(wait_s * 1000));
 }
 
 }  // namespace
@@ -64,8 +105,8 @@ wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& serv
   if (inference.model.value().empty() && services.models.fallback() != nullptr) {
     inference.model = services.models.fallback()->name;
   }
-  // Prefixes are shared within a tenant, never across tenants (docs: serving, side channels).
-  inference.infer.set_tenant_salt(call.principal.tenant.value());
+  CHECK_OK(check_logprobs(inference.infer, call.principal.role));
+  set_tenant(inference.infer, call.principal.tenant, *services.config.get());
   trail.record.resource = inference.model.value();
   trail.record.input_fingerprint = trail.fingerprint(call.received.body);
   call.received.body = {};

@@ -2,14 +2,12 @@
 
 #include <boost/asio/this_coro.hpp>
 
-#include <set>
 #include <variant>
 
 #include "base/limits.h"
 #include "gateway/audit_trail.h"
 #include "gateway/mailbox.h"
 #include "gateway/rate_limit_headers.h"
-#include "wire/sse.h"
 
 namespace deepmoat::gateway {
 
@@ -30,9 +28,10 @@ class RunningCall {
       : finished_(finished),
         responder_(responder),
         services_(services),
-        config_(services.config.get()),
-        writer_(finished.routed.head, inference().include_usage) {
-    finished_.choices.resize(std::max(inference().infer.n(), 1U));
+        config_(services.config.get()) {
+    wire::InferenceCall& call = finished_.routed.classified.admitted.inference;
+    finished_.writer = wire::make_answer_writer(finished_.routed.head, std::move(call.options));
+    finished_.answer = wire::Answer(std::max(call.infer.n(), 1U));
   }
 
   asio::awaitable<void> run() {
@@ -100,7 +99,7 @@ class RunningCall {
   asio::awaitable<bool> pass_on(std::vector<CallEvent> events) {
     std::string bytes;
     if (events.empty() && inference().stream) {
-      bytes = wire::kSseKeepAlive;
+      bytes = finished_.writer->keep_alive();
     }
     for (CallEvent& event : events) {
       if (std::holds_alternative<ClientGone>(event)) {
@@ -114,6 +113,7 @@ class RunningCall {
     }
     if (!finished_.streaming) {
       finished_.streaming = true;
+      bytes.insert(0, finished_.writer->begin());
       Headers headers = stream_headers(finished_);
       const bool begun = co_await responder_.begin_stream(std::move(headers));
       if (!begun) {
@@ -125,14 +125,19 @@ class RunningCall {
   }
 
   void take(backend::InferenceEvent event, std::string& bytes) {
+    wire::Answer& answer = finished_.answer;
     if (const auto* delta = std::get_if<wire::Delta>(&event)) {
-      take_delta(*delta, bytes);
-    } else if (const auto* done = std::get_if<wire::ChoiceFinished>(&event)) {
-      if (done->index() < finished_.choices.size()) {
-        finished_.choices[done->index()].reason = done->reason();
+      if (answer.take(*delta) && inference().stream) {
+        bytes += finished_.writer->delta(*delta);
       }
+    } else if (const auto* done = std::get_if<wire::ChoiceFinished>(&event)) {
+      answer.take(*done);
+    } else if (const auto* vectors = std::get_if<wire::Vectors>(&event)) {
+      answer.take(*vectors);
+    } else if (const auto* scores = std::get_if<wire::Scores>(&event)) {
+      answer.take(*scores);
     } else if (auto* finished = std::get_if<wire::Finished>(&event)) {
-      finished_.usage = std::move(*finished->mutable_usage());
+      answer.usage = std::move(*finished->mutable_usage());
       ended_ = true;
     } else if (auto* refusal = std::get_if<wire::Refusal>(&event)) {
       finished_.failure = std::move(*refusal);
@@ -143,45 +148,43 @@ class RunningCall {
     }
   }
 
-  void take_delta(const wire::Delta& delta, std::string& bytes) {
-    if (delta.index() >= finished_.choices.size()) {
-      return;
-    }
-    wire::Choice& choice = finished_.choices[delta.index()];
-    choice.content += delta.content();
-    choice.reasoning += delta.reasoning();
-    if (!inference().stream) {
-      return;
-    }
-    if (opened_.insert(delta.index()).second) {
-      bytes += writer_.role(delta.index());
-    }
-    bytes += writer_.delta(delta);
-  }
-
   FinishedCall& finished_;
   Responder& responder_;
   const Services& services_;
   std::shared_ptr<const Config> config_;
-  wire::ChunkWriter writer_;
-  std::set<std::uint32_t> opened_;  // choices whose role has been sent
   bool ended_ = false;
   bool client_gone_ = false;
   std::optional<wire::Refusal> withdrawn_;
 };
 
-void note_outcome(const FinishedCall& call, AuditTrail& trail) {
-  audit::Record& record = trail.record;
-  record.tokens_in = call.usage.prompt_tokens();
-  record.tokens_cached = call.usage.cached_tokens();
-  record.tokens_out = call.usage.completion_tokens();
-  record.queue_ms = call.usage.queue_us() / 1000;
-  record.first_token_ms = call.usage.first_token_us() / 1000;
+// All that the model said, for its fingerprint.
+std::string output_text(const wire::Answer& answer) {
   std::string output;
-  for (const wire::Choice& choice : call.choices) {
+  for (const wire::Choice& choice : answer.choices) {
     output += choice.reasoning;
     output += choice.content;
+    for (const wire::ToolCall& call : choice.tool_calls) {
+      output += call.name();
+      output += call.arguments();
+    }
   }
+  const auto add = [&](const std::vector<float>& values) {
+    output.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  };
+  add(answer.vectors);
+  add(answer.scores);
+  return output;
+}
+
+void note_outcome(const FinishedCall& call, AuditTrail& trail) {
+  audit::Record& record = trail.record;
+  const wire::Usage& usage = call.answer.usage;
+  record.tokens_in = usage.prompt_tokens();
+  record.tokens_cached = usage.cached_tokens();
+  record.tokens_out = usage.completion_tokens();
+  record.queue_ms = usage.queue_us() / 1000;
+  record.first_token_ms = usage.first_token_us() / 1000;
+  const std::string output = output_text(call.answer);
   if (!output.empty()) {
     record.output_fingerprint = trail.fingerprint(output);
   }

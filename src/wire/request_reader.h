@@ -1,28 +1,16 @@
-// Request bodies of the OpenAI API, and of the promised POST /api/predict, to types.
-// Unknown fields are ignored, as OpenAI's own clients send new ones; a field that would change
-// the answer and that we do not serve yet is refused by name, never ignored.
+// Request bodies of the public interfaces to types. Unknown fields are ignored, as clients send
+// new ones; a field that would change the answer and that we do not serve is refused by name,
+// never ignored.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "base/strong.h"
+#include "wire/inference_call.h"
 #include "wire/refusal.h"
-#include "wire/worker.pb.h"
 
 namespace deepmoat::wire {
-
-enum class Shape : std::uint8_t { chat, completion, predict };  // which answer the caller expects
-
-// A parsed call for inference. `infer.call_id` and `infer.tenant_salt` are still empty.
-struct InferenceCall {
-  Shape shape = Shape::chat;
-  ModelName model;  // empty: the default model (predict only)
-  InferRequest infer;
-  bool stream = false;
-  bool include_usage = false;  // stream_options.include_usage
-};
 
 // POST /admin/v1/keys
 struct CreateKeyRequest {
@@ -41,8 +29,17 @@ class RequestReader {
   RequestReader(RequestReader&&) noexcept;
   RequestReader& operator=(RequestReader&&) noexcept;
 
+  // OpenAI
   [[nodiscard]] OrRefusal<InferenceCall> chat_completion(std::string_view body);
   [[nodiscard]] OrRefusal<InferenceCall> completion(std::string_view body);
+  [[nodiscard]] OrRefusal<InferenceCall> embeddings(std::string_view body);
+  [[nodiscard]] OrRefusal<InferenceCall> response(std::string_view body);
+  // Jina, vLLM
+  [[nodiscard]] OrRefusal<InferenceCall> rerank(std::string_view body);
+  // Anthropic
+  [[nodiscard]] OrRefusal<InferenceCall> message(std::string_view body);
+  [[nodiscard]] OrRefusal<InferenceCall> token_count(std::string_view body);
+  // Ours
   [[nodiscard]] OrRefusal<InferenceCall> predict(std::string_view body);
   [[nodiscard]] OrRefusal<CreateKeyRequest> create_key(std::string_view body);
   // {"reason": "..."}; an empty body gives an empty reason.

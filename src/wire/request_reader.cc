@@ -1,0 +1,131 @@
+#include "wire/request_reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "wire/api_readers.h"
+
+namespace deepmoat::wire {
+
+struct RequestReader::Parser {
+  simdjson::dom::parser parser;
+
+  OrRefusal<Object> parse(std::string_view body);
+};
+
+RequestReader::RequestReader() : parser_(std::make_unique<Parser>()) {}
+RequestReader::~RequestReader() = default;
+RequestReader::RequestReader(RequestReader&&) noexcept = default;
+RequestReader& RequestReader::operator=(RequestReader&&) noexcept = default;
+
+OrRefusal<Object> RequestReader::Parser::parse(std::string_view body) {
+  if (parser.capacity() < body.size() || parser.max_depth() != limits::kJsonDepthMax) {
+    if (parser.allocate(std::max<std::size_t>(body.size(), 4096), limits::kJsonDepthMax) !=
+        simdjson::SUCCESS) {
+      return std::unexpected(to_refusal({Code::unavailable, "No memory for this request body."}));
+    }
+  }
+  if (body.data() == nullptr) {
+    body = "";  // simdjson copies from where it points, even nothing
+  }
+  Element root;
+  // `true`: copied with the padding that the parser reads past the end.
+  const auto error = parser.parse(body.data(), body.size(), true).get(root);
+  if (error == simdjson::DEPTH_ERROR) {
+    return refuse(
+        "", fmt::format("The request body nests deeper than {} levels.", limits::kJsonDepthMax),
+        "json_too_deep");
+  }
+  if (error != simdjson::SUCCESS) {
+    return refuse(
+        "", fmt::format("The request body is not valid JSON: {}", simdjson::error_message(error)),
+        "invalid_json");
+  }
+  Object object;
+  if (root.get(object) != simdjson::SUCCESS) {
+    return refuse("", "The request body must be a JSON object.", "invalid_json");
+  }
+  return object;
+}
+
+OrRefusal<InferenceCall> RequestReader::chat_completion(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_chat_completion(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::completion(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_completion(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::predict(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_predict(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::embeddings(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_embeddings(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::rerank(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_rerank(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::message(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_message_call(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::token_count(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_token_count(object);
+}
+
+OrRefusal<InferenceCall> RequestReader::response(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_response_call(object);
+}
+
+OrRefusal<CreateKeyRequest> RequestReader::create_key(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  CreateKeyRequest request;
+  TRY(auto client_id, read_text(object, "client_id"));
+  if (!client_id) {
+    return refuse_missing("client_id");
+  }
+  request.client_id = *std::move(client_id);
+  TRY(auto role, read_text(object, "role"));
+  request.role = std::move(role).value_or("user");
+  TRY(auto tenant, read_text(object, "tenant"));
+  request.tenant = std::move(tenant).value_or("default");
+  TRY(auto label, read_text(object, "label"));
+  request.label = std::move(label).value_or("");
+  TRY(const auto lifetime, read_integer(object, "lifetime_s", 1, 90LL * 86'400));
+  request.lifetime_s = lifetime.value_or(0);
+  return request;
+}
+
+OrRefusal<std::string> RequestReader::reason(std::string_view body) {
+  if (body.empty()) {
+    return std::string();
+  }
+  TRY(const Object object, parser_->parse(body));
+  TRY(auto reason, read_text(object, "reason"));
+  return std::move(reason).value_or("");
+}
+
+OrRefusal<std::int64_t> RequestReader::expires_at(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  TRY(const auto at, read_integer(object, "expires_at", 0, 100'000'000'000));
+  if (!at) {
+    return refuse("expires_at", "'expires_at' (Unix seconds) is missing.",
+                  "missing_required_parameter");
+  }
+  return *at;
+}
+
+}  // namespace deepmoat::wire
