@@ -27,11 +27,12 @@ struct ModelConfig {
   std::int64_t threads = 0;        // 0: one a core
   std::int64_t cells = 0;  // tokens of context that all calls share; 0: chosen by the worker
   std::int64_t max_batch_size = 128;
-  std::int64_t step_tokens = 0;       // rows of a scheduler step at most; 0: chosen by the worker
-  std::int64_t inter_token_ms = 0;    // time of a step while answers run; 0: chosen by the worker
-  std::string layout = "auto";        // of the KV memory: auto, unified or streams
-  std::int64_t spill_mib = 512;       // host memory for prefixes and checkpoints; 0: none
-  std::vector<std::string> adapters;  // "NAME=FILE[:SCALE]", or a name of the catalogue
+  std::int64_t step_tokens = 0;     // rows of a scheduler step at most; 0: chosen by the worker
+  std::int64_t inter_token_ms = 0;  // time of a step while answers run; 0: chosen by the worker
+  std::string layout = "auto";      // of the KV memory: auto, unified or streams
+  std::int64_t spill_mib =
+      -1;  // host memory for prefixes and checkpoints; -1: chosen by the worker
+  std::vector<std::string> adapters;         // "NAME=FILE[:SCALE]", or a name of the catalogue
   std::vector<std::string> public_prefixes;  // text files whose start all tenants may share
   double default_temperature = -1;           // when the caller names none; below 0: none
   double default_top_p = -1;                 // likewise

@@ -70,13 +70,12 @@ void add_engine_rules(std::vector<KeyRule>& rules) {
                           "memory a sequence; auto: chosen by the worker.",
                           kReloadable},
                          IN_MODEL(layout), {"auto", "unified", "streams"}));
-  rules.push_back(
-      integer({"model", "spill_mib",
-               "Host memory in MiB that each worker may use to keep prefixes and paused "
-               "calls that left the KV memory, and checkpoints of models that "
-               "need them; 0: none.",
-               kReloadable},
-              IN_MODEL(spill_mib), 0, 1LL << 30));
+  rules.push_back(integer({"model", "spill_mib",
+                           "Host memory in MiB in which each worker may keep prefixes and paused "
+                           "calls that left the KV memory, and checkpoints of models that need "
+                           "them; 0: none, -1: chosen by the worker.",
+                           kReloadable},
+                          IN_MODEL(spill_mib), -1, 1LL << 30));
   rules.push_back(text({"model", "cpu_variant",
                         "CPU variant of the engine, e.g. \"haswell\"; \"auto\": the best one that "
                         "passes its self-test.",
@@ -93,9 +92,9 @@ void add_call_rules(std::vector<KeyRule>& rules) {
                 IN_MODEL(adapters)));
   rules.push_back(
       text_list({"model", "public_prefixes",
-                 "Text files; a prompt's start that equals one of them is cached once "
-                 "for all tenants. Put no secret there: a caller can find out by timing "
-                 "that it is cached.",
+                 "Files with the text of a system message that callers of all tenants "
+                 "send: its cached prefix is shared by all. Others can find out by timing "
+                 "that it is in use.",
                  kReloadable},
                 IN_MODEL(public_prefixes)));
   rules.push_back(number({"model", "default_temperature",

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/local/worker_refusal.h"
+#include "backend/unavailable.h"
 #include "wire/frame.h"
 
 namespace deepmoat::backend {

@@ -12,94 +12,13 @@
 #include <mutex>
 #include <thread>
 
+#include "backend/scratch_backend.h"
 #include "base/scratch_folder.h"
 
 namespace deepmoat::backend {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr auto kPatience = std::chrono::seconds(60);  // how long a test waits before it fails
-
-// Moved by the test while the supervisor reads it.
-class SteppedClock final : public Clock {
- public:
-  [[nodiscard]] UnixMillis unix_ms() const override { return ms_; }
-  [[nodiscard]] MonoNanos mono_ns() const override { return ms_ * 1'000'000; }
-  void advance_ms(std::int64_t ms) { ms_ += ms; }
-
- private:
-  std::atomic<std::int64_t> ms_ = 1'000'000;
-};
-
-// The events of one call.
-class Events {
- public:
-  EventSink sink() {
-    return [this](InferenceEvent event) {
-      const std::lock_guard lock(mutex_);
-      EXPECT_FALSE(ended_) << "an event after the last one";
-      if (const auto* delta = std::get_if<wire::Delta>(&event)) {
-        text_ += delta->content();
-      } else if (!std::holds_alternative<wire::ChoiceFinished>(event)) {
-        last_ = std::move(event);
-        ended_ = true;
-      }
-      changed_.notify_all();
-    };
-  }
-
-  InferenceEvent last() {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [this] { return ended_; })) << "no last event";
-    return last_;
-  }
-  // "finished", "cancelled", or the code of the refusal or the break.
-  std::string outcome() {
-    const InferenceEvent event = last();
-    if (const auto* finished = std::get_if<wire::Finished>(&event)) {
-      return finished->cancelled() ? "cancelled" : "finished";
-    }
-    if (const auto* refusal = std::get_if<wire::Refusal>(&event)) {
-      return "refused " + refusal->code;
-    }
-    const auto* broken = std::get_if<Broken>(&event);
-    return broken != nullptr ? "broken " + broken->refusal.code : "none";
-  }
-  void wait_begun() {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [this] { return !text_.empty(); }));
-  }
-  std::string text() {
-    const std::lock_guard lock(mutex_);
-    return text_;
-  }
-  bool ended() {
-    const std::lock_guard lock(mutex_);
-    return ended_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::string text_;
-  InferenceEvent last_;
-  bool ended_ = false;
-};
-
-wire::InferRequest asking(const std::string& wish) {
-  wire::InferRequest request;
-  request.set_text(wish);
-  return request;
-}
-
-template <class Condition>
-void wait_until(const char* what, Condition condition) {
-  const auto rounds = kPatience / milliseconds(2);
-  for (auto round = rounds; !condition(); --round) {
-    ASSERT_GT(round, 0) << what;
-    std::this_thread::sleep_for(milliseconds(2));
-  }
-}
 
 class LocalBackendTest : public testing::Test {
  protected:

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "backend/local/worker_refusal.h"
+#include "backend/unavailable.h"
 #include "base/log.h"
 
 namespace deepmoat::backend {

@@ -39,7 +39,9 @@ std::vector<std::string> arguments(const WorkerCommand& command) {
   add("--max-batch-size", command.max_batch_size);
   add("--step-tokens", command.step_tokens);
   add("--step-ms", command.step_ms);
-  add("--spill-mib", command.spill_mib);
+  if (command.spill_mib >= 0) {
+    add_text("--spill-mib", std::to_string(command.spill_mib));
+  }
   add("--queue-max", command.queue_max);
   add("--tenant-queue-max", command.tenant_queue_max);
   add_text("--task", command.task);

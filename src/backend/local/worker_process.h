@@ -21,7 +21,7 @@ struct WorkerCommand {
   std::int64_t max_batch_size = 128;
   std::int64_t step_tokens = 0;
   std::int64_t step_ms = 0;
-  std::int64_t spill_mib = 0;
+  std::int64_t spill_mib = -1;  // below 0: chosen by the worker
   std::int64_t queue_max = 0;
   std::int64_t tenant_queue_max = 0;
   std::string task = "auto";

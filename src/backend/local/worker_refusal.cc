@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/unavailable.h"
 #include "base/log.h"
 
 namespace deepmoat::backend {
@@ -18,18 +19,6 @@ wire::Refusal try_later(const char* code, const wire::Refused& refused) {
 }
 
 }  // namespace
-
-wire::Refusal unavailable(const char* code, std::string message, std::uint32_t retry_after_s) {
-  return {.status = 503,
-          .type = "service_unavailable_error",
-          .code = code,
-          .message = std::move(message),
-          .retry_after_s = retry_after_s};
-}
-
-wire::Refusal shutting_down() {
-  return unavailable("draining", "The server is shutting down.", 1);
-}
 
 wire::Refusal worker_crashed() {
   return {.status = 500,
