@@ -62,11 +62,8 @@ void Stepper::add_chunk(Branch& branch, std::uint32_t end, bool decode) {
                          .samples = end == branch.tokens.size() ? branch.choices : 0,
                          .decode = decode});
   budget_ -= count;
-  if (decode) {
-    return;  // it was paid for when it was drawn
-  }
-  s_.work += kPromptService * count;
-  if (end > branch.charged) {
+  s_.work += decode ? kAnswerService : kPromptService * count;
+  if (!decode && end > branch.charged) {  // answers are paid for when they are drawn
     const std::uint32_t unpaid = end - std::max(branch.charged, from);
     s_.tenants.charge(branch.tenant, kPromptService * unpaid);
     branch.charged = end;

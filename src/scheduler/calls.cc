@@ -117,7 +117,6 @@ void Stepper::accept(const Sampled& sampled) {
   branch->choices = 1;
   branch->tokens.push_back(sampled.token);
   s_.tenants.charge(branch->tenant, kAnswerService);
-  s_.work += kAnswerService;
   const std::size_t drawn = branch->tokens.size() - branch->prompt_tokens;
   if (sampled.last || drawn >= branch->max_tokens) {
     finish_branch(branch);

@@ -2,27 +2,27 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace deepmoat::scheduler {
 
 namespace {
 
-constexpr double kMemoryMs = 20'000;   // older speed fades away
-constexpr double kStepMsMax = 60'000;  // longer: the machine slept, or the clock jumped
-constexpr double kRateAfterMs = 20;    // a shorter time tells nothing
+constexpr double kMemoryMs = 20'000;          // older speed fades away
+constexpr std::uint64_t kStepMsMax = 60'000;  // longer: the machine slept, or the clock jumped
+constexpr double kRateAfterMs = 20;           // a shorter time tells nothing
 constexpr double kSmoothing = 0.05;
 constexpr double kLikelyAnswer = 256;  // before any answer has ended
 
 }  // namespace
 
 void Pace::note(std::uint64_t now_ms, double work) {
-  const double spent_ms = now_ms > last_ms_ ? static_cast<double>(now_ms - last_ms_) : 0;
-  last_ms_ = now_ms;
-  if (work <= 0 || spent_ms > kStepMsMax) {
+  const std::uint64_t before_ms = std::exchange(last_ms_, now_ms);
+  if (work <= 0 || now_ms < before_ms || now_ms - before_ms > kStepMsMax) {
     return;
   }
   work_ += work;
-  ms_ += spent_ms;
+  ms_ += static_cast<double>(now_ms - before_ms);
   if (ms_ > kMemoryMs) {
     work_ /= 2;
     ms_ /= 2;

@@ -2,22 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include "scheduler/driver.h"
 
 namespace deepmoat::scheduler {
 namespace {
-
-std::vector<Token> tokens_from(Token first, std::size_t count) {
-  std::vector<Token> made(count);
-  std::iota(made.begin(), made.end(), first);
-  return made;
-}
-
-NewCall call_of(std::uint64_t id, std::vector<Token> prompt, std::uint32_t max_tokens = 8,
-                std::string salt = "a") {
-  return {
-      .call = id, .salt = std::move(salt), .prompt = std::move(prompt), .max_tokens = max_tokens};
-}
 
 // Answers every chunk that asks for it with token 7.
 Inputs drawn_from(const Plan& plan, bool last = false) {
