@@ -97,6 +97,7 @@ struct FinishedCall {
   RoutedCall routed;
   Headers headers = {};  // of the answer, whatever it becomes
   std::unique_ptr<wire::AnswerWriter> writer = {};
+  std::string opening = {};  // of a stream; nothing of it has gone out while `streaming` is false
   wire::Answer answer = wire::Answer();
   std::optional<wire::Refusal> failure;  // it did not run, or broke
   bool cancelled = false;                // generation was stopped: the client went away, or, with

@@ -78,7 +78,7 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
     // A stream in which no text came.
     Headers headers = stream_headers(call);
     co_await responder.begin_stream(std::move(headers));
-    bytes = call.writer->begin();
+    bytes = call.opening;
   }
   bytes += call.failure ? call.writer->failed(*call.failure, call.answer)
                         : call.writer->end(call.answer);

@@ -389,6 +389,61 @@ TEST_F(ServerTest, StreamsAChat) {
   EXPECT_EQ(status_of(client.answer()), 200) << "the connection goes on";
 }
 
+// What comes first goes out first, whatever the call brings in its first piece.
+TEST_F(ServerTest, StreamsInTheShapesOfOtherApisBeginAtTheirBeginning) {
+  const std::string headers = "x-api-key: " + key(identity::Role::user) + "\r\n";
+  RawClient client = server().client();
+  client.send(
+      post("/v1/messages", chat_body("hello", {{"stream", true}, {"max_tokens", 9}}), headers));
+  const std::string message = client.until("0\r\n\r\n");
+  EXPECT_LT(message.find("event: message_start"), message.find("event: content_block_start"));
+  EXPECT_NE(message.find(R"("text":"hello")"), std::string::npos);
+  EXPECT_NE(message.find("event: message_stop"), std::string::npos);
+  const Json body = {{"model", "demo"}, {"input", "hello"}, {"stream", true}};
+  client.send(post("/v1/responses", body.dump(), headers));
+  const std::string response = client.until("0\r\n\r\n");
+  const std::regex number(R"re("sequence_number":(\d+))re");
+  std::size_t expected = 0;
+  for (std::sregex_iterator at(response.begin(), response.end(), number), end; at != end; ++at) {
+    EXPECT_EQ((*at)[1], std::to_string(expected++));
+  }
+  EXPECT_GT(expected, 6U);
+  EXPECT_NE(response.find("event: response.completed"), std::string::npos);
+}
+
+TEST_F(ServerTest, EachApiRefusesInItsOwnShape) {
+  const std::string headers = bearer(key(identity::Role::user)) + "x-request-id: mine\r\n";
+  for (const char* path : {"/v1/messages", "/v1/messages/count_tokens"}) {
+    const std::string answer = ask(post(path, "{}", headers));
+    EXPECT_EQ(status_of(answer), 400);
+    const Json body = Json::parse(body_of(answer));
+    EXPECT_EQ(body["type"], "error");
+    EXPECT_EQ(body["error"]["type"], "invalid_request_error");
+    EXPECT_EQ(body["request_id"], "mine");
+  }
+  const std::string unknown = ask(post("/v1/messages", "{}"));
+  EXPECT_EQ(Json::parse(body_of(unknown))["error"]["type"], "authentication_error");
+  EXPECT_EQ(code_of(ask(post("/v1/responses", "{}", headers))), "missing_required_parameter");
+}
+
+TEST_F(ServerTest, LogprobsAreForThoseWhoMaySeeThem) {
+  const std::string body = chat_body("hello", {{"logprobs", true}});
+  const auto status = [&](identity::Role role) {
+    return status_of(ask(post("/v1/chat/completions", body, bearer(key(role)))));
+  };
+  EXPECT_EQ(status(identity::Role::user), 403);
+  EXPECT_EQ(status(identity::Role::operator_), 200);
+  EXPECT_EQ(status(identity::Role::admin), 200);
+}
+
+TEST_F(ServerTest, AdapterBehindAModelsNameThatItDoesNotHaveIsUnknown) {
+  const Json body = {{"model", "demo:poet"}, {"prompt", "x"}};
+  const std::string answer =
+      ask(post("/v1/completions", body.dump(), bearer(key(identity::Role::user))));
+  EXPECT_EQ(status_of(answer), 404);
+  EXPECT_EQ(Json::parse(body_of(answer))["error"]["param"], "adapter");
+}
+
 TEST_F(ServerTest, PredictTakesTheFirstModel) {
   const std::string answer = ask(post("/api/predict", R"({"input":"hello"})",
                                       "X-API-KEY: " + key(identity::Role::user) + "\r\n"));

@@ -1,5 +1,6 @@
-"""The official OpenAI client, pointed at a server."""
+"""The official clients, pointed at a server."""
 
+import anthropic
 import httpx
 import openai
 
@@ -12,3 +13,10 @@ def openai_client(server: Server, key: str) -> openai.OpenAI:
                              trust_env=False)
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0,
                          timeout=CALL_WAIT_S, http_client=transport)
+
+
+def anthropic_client(server: Server, key: str) -> anthropic.Anthropic:
+    transport = anthropic.DefaultHttpxClient(verify=server.trust(), timeout=CALL_WAIT_S,
+                                             trust_env=False)
+    return anthropic.Anthropic(base_url=server.url, api_key=key, max_retries=0,
+                               timeout=CALL_WAIT_S, http_client=transport)

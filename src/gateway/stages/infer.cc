@@ -31,6 +31,7 @@ class RunningCall {
         config_(services.config.get()) {
     wire::InferenceCall& call = finished_.routed.classified.admitted.inference;
     finished_.writer = wire::make_answer_writer(finished_.routed.head, std::move(call.options));
+    finished_.opening = finished_.writer->begin();
     finished_.answer = wire::Answer(std::max(call.infer.n(), 1U));
   }
 
@@ -113,7 +114,7 @@ class RunningCall {
     }
     if (!finished_.streaming) {
       finished_.streaming = true;
-      bytes.insert(0, finished_.writer->begin());
+      bytes.insert(0, finished_.opening);
       Headers headers = stream_headers(finished_);
       const bool begun = co_await responder_.begin_stream(std::move(headers));
       if (!begun) {
