@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/scratch_folder.h"
+#include "catalog/entry_json.h"
 
 namespace deepmoat::catalog {
 namespace {
@@ -162,6 +163,24 @@ TEST_F(CatalogTest, NamesCannotLeaveTheFolder) {
     EXPECT_TRUE(check_name(right)) << right;
   }
   EXPECT_FALSE(check_name(std::string(64, 'a')));
+}
+
+TEST_F(CatalogTest, AnEntryComesBackFromJson) {
+  const auto entry = add("smol", 'a');
+  ASSERT_TRUE(entry);
+  const auto json = to_json(*entry);
+  EXPECT_EQ(json["version"], "1-aaaaaaaaaaaaaaaa");
+  EXPECT_EQ(json["measurements"]["perplexity"], 12.5);
+  const auto again = entry_from(json);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->sha256, entry->sha256);
+  EXPECT_EQ(again->provenance.source_sha256, entry->provenance.source_sha256);
+  EXPECT_EQ(again->parameters, entry->parameters);
+  EXPECT_EQ(nlohmann::json::parse(again->measurements)["perplexity"], 12.5);
+  EXPECT_EQ(again->number, 0);  // the catalog gives it
+  auto broken = json;
+  broken["bytes"] = "many";
+  EXPECT_EQ(entry_from(broken).error().code, Code::invalid_argument);
 }
 
 TEST_F(CatalogTest, ListsByNameAndNumber) {

@@ -23,6 +23,8 @@ void add_audit(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
 void add_worker(CLI::App& app, int& status);
+// Returns `deepmoat model`, for subcommands of it in other files.
+CLI::App* add_model(CLI::App& app, int& status);
 
 // Prints "deepmoat: <message>" to standard error and returns kFailure.
 int report(const Error& error);

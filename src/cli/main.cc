@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "cli/command.h"
+#include "cli/model_control.h"
 
 namespace cli = deepmoat::cli;
 
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
   cli::add_config(app, status);
   cli::add_doctor(app, status);
   cli::add_worker(app, status);
+  cli::add_model_control(*cli::add_model(app, status), status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -31,7 +31,7 @@ Result<std::string> hash_file(const UniqueFd& file, std::size_t size,
 
 }  // namespace
 
-Result<ModelFile> identify_model(const std::filesystem::path& path, store::Database& database) {
+Result<ModelFile> identify_model(const std::filesystem::path& path, const Settings& settings) {
   TRY(const UniqueFd file, open_file(path, O_RDONLY));
   struct stat facts{};
   if (::fstat(file.get(), &facts) != 0) {
@@ -42,19 +42,20 @@ Result<ModelFile> identify_model(const std::filesystem::path& path, store::Datab
   }
   const std::string name = fmt::format("model_sha256:{}:{}:{}.{}", path.string(), facts.st_size,
                                        facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
-  TRY(std::optional<std::string> hash, database.setting(name));
+  TRY(std::optional<std::string> hash, settings.get(name));
   if (!hash) {
     log::info("hashing the model's file", {{"path", path.string()}, {"bytes", facts.st_size}});
     TRY(hash, hash_file(file, static_cast<std::size_t>(facts.st_size), path));
-    CHECK_OK(database.set_setting(name, *hash));
+    CHECK_OK(settings.set(name, *hash));
   }
   return ModelFile{.version = hash->substr(0, kVersionDigits),
                    .sha256 = *hash,
-                   .created_s = facts.st_mtim.tv_sec};
+                   .created_s = facts.st_mtim.tv_sec,
+                   .bytes = static_cast<std::uint64_t>(facts.st_size)};
 }
 
-Result<ModelFile> identify_imported(const catalog::Entry& entry, store::Database& database) {
-  TRY(ModelFile file, identify_model(entry.file, database));
+Result<ModelFile> identify_imported(const catalog::Entry& entry, const Settings& settings) {
+  TRY(ModelFile file, identify_model(entry.file, settings));
   if (file.sha256 != entry.sha256) {
     return fail(Code::corrupt, entry.file.string() + " has SHA-256 " + file.sha256 +
                                    ", not that of the import, " + entry.sha256 +

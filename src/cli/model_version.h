@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -14,14 +16,21 @@ struct ModelFile {
   std::string version;         // first 16 hex digits of the SHA-256
   std::string sha256;          // all 64
   std::int64_t created_s = 0;  // the file's time of change
+  std::uint64_t bytes = 0;
+};
+
+// Where hashes are remembered: the database's settings.
+struct Settings {
+  std::function<Result<std::optional<std::string>>(const std::string& name)> get;
+  std::function<Result<>(const std::string& name, const std::string& value)> set;
 };
 
 // Reads the whole file the first time (about a second a gigabyte); later only its size and time.
 [[nodiscard]] Result<ModelFile> identify_model(const std::filesystem::path& path,
-                                               store::Database& database);
+                                               const Settings& settings);
 
 // The same for an imported version. Code::corrupt when its file is not the one that was imported.
 [[nodiscard]] Result<ModelFile> identify_imported(const catalog::Entry& entry,
-                                                  store::Database& database);
+                                                  const Settings& settings);
 
 }  // namespace deepmoat::cli

@@ -36,6 +36,26 @@ Digest sha256(std::initializer_list<std::string_view> parts) {
   return digest;
 }
 
+struct Sha256::State {
+  SHA256_CTX context;
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  SHA256_Init(&state_->context);
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::update(std::string_view bytes) {
+  SHA256_Update(&state_->context, bytes.data(), bytes.size());
+}
+
+Digest Sha256::finish() {
+  Digest digest;
+  SHA256_Final(bytes_of(digest), &state_->context);
+  return digest;
+}
+
 Digest hmac_sha256(const Secret& key, std::string_view bytes) {
   Digest digest;
   unsigned int length = 0;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,23 @@ using Digest = std::array<char, 32>;
 [[nodiscard]] Digest sha256(std::string_view bytes);
 // SHA-256 of the parts, one after the other, without copying them together.
 [[nodiscard]] Digest sha256(std::initializer_list<std::string_view> parts);
+
+// SHA-256 of what comes piece by piece.
+class Sha256 {
+ public:
+  Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  ~Sha256();
+
+  void update(std::string_view bytes);
+  // Ends it: neither may be called afterwards.
+  [[nodiscard]] Digest finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 [[nodiscard]] Digest hmac_sha256(const Secret& key, std::string_view bytes);
 

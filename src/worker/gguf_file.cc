@@ -381,8 +381,9 @@ Result<GgufFile> read_gguf(std::string_view bytes) {
         fmt::format("{} keys of metadata are more than {} or than fit into it", *keys, kKeysMax));
   }
   if (*tensors > std::min(kTensorsMax, cursor.left() / kTensorHeadBytesMin)) {
-    return refuse(
-        fmt::format("{} tensors are more than {} or than fit into it", *tensors, kTensorsMax));
+    return refuse(fmt::format(
+        "{} tensors are more than {}, or than the bytes that it has: was it copied completely?",
+        *tensors, kTensorsMax));
   }
   for (std::uint64_t i = 0; i < *keys; ++i) {
     CHECK_OK(read_key(cursor, i, file));
