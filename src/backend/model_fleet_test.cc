@@ -283,11 +283,10 @@ TEST_F(ModelFleetTest, RemovedModelFinishesItsCalls) {
   wait_until("its workers end", [&] { return script("a", 1)->alive() == 0; });
 }
 
-TEST_F(ModelFleetTest, ChangedPlanIsUsedByTheNextSwap) {
+TEST_F(ModelFleetTest, ChangedPlanSwapsTheModel) {
   const auto host = fleet_.add(plan("a"));
   wait_health(*host, Health::ready);
   host->change_plan(plan("a", 77));
-  ASSERT_TRUE(host->swap());
   wait_settled(*host);
   EXPECT_EQ(host->model_status().memory_bytes, 77 * kMib);
   EXPECT_EQ(host->model_status().loads, 2U);

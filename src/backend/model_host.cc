@@ -225,8 +225,7 @@ std::vector<BackendStatus> ModelHost::replicas() const {
 
 ModelIdentity ModelHost::identity() const {
   const std::lock_guard lock(mutex_);
-  const auto& shown = current_ ? current_ : next_;
-  return shown ? shown->identity : ModelIdentity();
+  return current_ ? current_->identity : identity_;
 }
 
 ModelStatus ModelHost::model_status() const {
@@ -310,8 +309,19 @@ void ModelHost::leave() {
 }
 
 void ModelHost::change_plan(ModelPlan plan) {
-  const std::lock_guard lock(mutex_);
-  plan_ = std::move(plan);
+  {
+    const std::lock_guard lock(mutex_);
+    plan_ = std::move(plan);
+    failure_.reset();
+    if (current_ || next_ || changing_) {  // a load under way may have begun with the old plan
+      wish_ = Wish::swap;
+      changing_ = true;
+    } else if (!plan_.on_demand && wanted_) {
+      wish_ = Wish::load;
+      changing_ = true;
+    }
+  }
+  wake_();
 }
 
 // --- the fleet's thread ---
@@ -381,7 +391,8 @@ void ModelHost::begin_load(Room& room) {
   generation->backend = build->start();
   const std::lock_guard lock(mutex_);
   if (!stopped_ && wish_ != Wish::unload) {
-    next_ = generation;
+    std::swap(next_, generation);  // one that a changed plan has overtaken ends after the lock
+    identity_ = next_->identity;
   }
 }
 

@@ -90,7 +90,7 @@ class ModelHost final : public Backend {
   // Unloads it for good: further calls are refused as those of a model that does not exist.
   void leave();
   [[nodiscard]] const std::string& name() const { return name_; }
-  // Served by `plan` (of the same name) from the next load or swap on.
+  // Served by `plan` (of the same name) from now on: when it is loaded, by a swap.
   void change_plan(ModelPlan plan);
 
   // --- the fleet's thread ---
@@ -147,6 +147,7 @@ class ModelHost final : public Backend {
   std::shared_ptr<Generation> current_;  // answers
   std::shared_ptr<Generation> next_;     // is being loaded
   Generations retiring_;                 // finish their calls
+  ModelIdentity identity_;               // of the last load
   std::deque<WaitingCall> waiting_;
   std::optional<LoadFailure> failure_;
   MonoNanos retry_at_ = 0;  // of a failed load

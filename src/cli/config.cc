@@ -20,7 +20,7 @@ int check_files(const Config& config, const std::string& file) {
   };
   for (const ModelConfig& model : config.models) {
     std::error_code error;
-    if (!std::filesystem::is_regular_file(model.path, error)) {
+    if (!model.path.empty() && !std::filesystem::is_regular_file(model.path, error)) {
       problem(fmt::format("model.path \"{}\" is not a file", model.path));
     }
   }

@@ -1,17 +1,15 @@
 // `deepmoat serve`: puts the parts together, runs until a signal says otherwise.
 #include <fmt/format.h>
-#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include <csignal>
 #include <cstdio>
 #include <memory>
 
-#include "backend/local/local_backend.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/cpu_variants.h"
 #include "cli/installation.h"
-#include "cli/model_version.h"
+#include "cli/serve_models.h"
 #include "cli/serve_options.h"
 #include "crypto/certificate.h"
 #include "gateway/server.h"
@@ -56,38 +54,15 @@ Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Co
   return options;
 }
 
-backend::WorkerCommand worker_command(const ModelConfig& model) {
-  backend::WorkerCommand command;
-  command.program = sibling_program("deepmoat-worker");
-  command.model_path = model.path;
-  command.threads = model.threads;
-  command.cells = model.cells;
-  command.max_batch_size = model.max_batch_size;
-  command.step_tokens = model.step_tokens;
-  command.cpu_variant = model.cpu_variant;
-  return command;
-}
-
-Result<gateway::Models> start_models(const Config& config, store::Database& database,
-                                     boost::asio::thread_pool& blocking, const Clock& clock) {
-  std::vector<gateway::Model> models;
-  TRY(const std::vector<std::string> avoided, avoided_cpu_variants(database));
+// What would only be found out when the model is loaded, which may be later.
+Result<> check_model_files(const Config& config) {
   for (const ModelConfig& model : config.models) {
-    TRY(const ModelFile file, identify_model(model.path, database));
-    backend::LocalBackendOptions options;
-    options.name = model.name;
-    options.command = worker_command(model);
-    options.command.avoided_variants = avoided;
-    options.on_variant_avoided = [&](const std::string& variant) {
-      boost::asio::post(blocking, [&database, variant] { avoid_cpu_variant(database, variant); });
-    };
-    models.push_back(
-        {.name = ModelName(model.name),
-         .version = file.version,
-         .created_s = file.created_s,
-         .backend = std::make_unique<backend::LocalBackend>(std::move(options), clock)});
+    std::error_code error;
+    if (!model.path.empty() && !std::filesystem::is_regular_file(model.path, error)) {
+      return fail(Code::not_found, "the model's file " + model.path + " does not exist");
+    }
   }
-  return gateway::Models::make(std::move(models));
+  return {};
 }
 
 quota::Limits quota_limits(const Config& config) {
@@ -105,15 +80,20 @@ void set_log_level(const Config& config) {
 
 // A wrong file changes nothing: the old configuration stays in force.
 void reload(const ServeOptions& options, const DataFolder& folder, const Clock& clock,
-            gateway::Services& services, gateway::Server& server) {
+            ServedModels& served, gateway::Services& services, gateway::Server& server) {
   const auto config = effective_config(options);
   if (!config) {
     log::error("the configuration was not reloaded: it has problems");
     return;
   }
   const auto tls = server_options(folder, *config, clock);
-  const auto reloaded =
-      tls ? server.reload_certificate(*tls) : Result<>(std::unexpected(tls.error()));
+  auto reloaded = tls ? check_model_files(*config) : Result<>(std::unexpected(tls.error()));
+  if (reloaded) {
+    reloaded = server.reload_certificate(*tls);
+  }
+  if (reloaded) {
+    reloaded = served.apply(*config);
+  }
   if (!reloaded) {
     log::error("the configuration was not reloaded", {{"error", reloaded.error().message}});
     return;
@@ -143,7 +123,8 @@ void say_what_is_served(const Config& config) {
 
 // Runs until SIGTERM or SIGINT.
 void wait_for_end(const sigset_t& signals, const ServeOptions& options, const DataFolder& folder,
-                  const Clock& clock, gateway::Services& services, gateway::Server& server) {
+                  const Clock& clock, ServedModels& served, gateway::Services& services,
+                  gateway::Server& server) {
   for (;;) {
     int signal = 0;
     ::sigwait(&signals, &signal);
@@ -151,7 +132,7 @@ void wait_for_end(const sigset_t& signals, const ServeOptions& options, const Da
       log::info("draining: running calls may finish", {{"signal", signal}});
       return;
     }
-    reload(options, folder, clock, services, server);
+    reload(options, folder, clock, served, services, server);
   }
 }
 
@@ -168,8 +149,10 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   identity::FailureLimiter failures(failure_options);
   boost::asio::thread_pool blocking(1);
   std::unique_ptr<gateway::Server> server;
-  TRY(const gateway::Models models,
-      start_models(config, installation->database(), blocking, clock));
+  CHECK_OK(check_model_files(config));
+  auto served =
+      std::make_unique<ServedModels>(installation->database(), blocking, folder, config, clock);
+  CHECK_OK(served->apply(config));
   gateway::Services services{.clock = clock,
                              .config = live_config,
                              .audit_log = installation->audit_log(),
@@ -178,16 +161,18 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .failures = failures,
                              .keys = installation->keys(),
                              .ledger = ledger,
-                             .models = models,
+                             .models = served->models(),
                              .blocking = blocking};
+  services.fleet = &served->fleet();
   TRY(server, gateway::Server::start(services, tls));
   say_what_is_served(config);
-  wait_for_end(signals, options, folder, clock, services, *server);
+  wait_for_end(signals, options, folder, clock, *served, services, *server);
   const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);
   // What still runs is ended by its backend, so that its audit record is written like any other.
-  models.shut_down();
+  served->models().shut_down();
   server->drain(kLastWordsS);
   server->stop();
+  served.reset();  // its thread uses the database's
   blocking.join();
   log::info("stopped", {{"connections_cut", cut}});
   return {};

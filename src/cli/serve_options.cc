@@ -36,6 +36,26 @@ void add_serve_flags(CLI::App& command, ServeOptions& options) {
 
 namespace {
 
+std::string absolute_path(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+// The process may change its folder.
+void make_absolute(ModelConfig& model) {
+  if (!model.path.empty()) {
+    model.path = absolute_path(model.path);
+  }
+  for (std::string& prefix : model.public_prefixes) {
+    prefix = absolute_path(prefix);
+  }
+  for (std::string& adapter : model.adapters) {
+    const std::size_t equals = adapter.find('=');
+    if (equals != std::string::npos) {
+      adapter = adapter.substr(0, equals + 1) + absolute_path(adapter.substr(equals + 1));
+    }
+  }
+}
+
 void apply_model_flags(const ServeOptions& options, Config& config) {
   if (!options.model_path.empty()) {
     ModelConfig model;
@@ -49,7 +69,7 @@ void apply_model_flags(const ServeOptions& options, Config& config) {
   }
   for (ModelConfig& model : config.models) {
     model.max_batch_size = options.max_batch_size.value_or(model.max_batch_size);
-    model.path = std::filesystem::absolute(model.path).lexically_normal().string();
+    make_absolute(model);
   }
 }
 

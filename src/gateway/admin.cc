@@ -4,6 +4,8 @@
 
 #include "gateway/blocking.h"
 #include "gateway/key_json.h"
+#include "gateway/metrics.h"
+#include "gateway/model_admin.h"
 
 namespace deepmoat::gateway {
 
@@ -136,7 +138,7 @@ Response own_usage(const Services& services, const AuthenticatedCall& call) {
 Json model_status(const Model& model) {
   const backend::BackendStatus status = model.backend->status();
   return {{"name", model.name.value()},
-          {"version", model.version},
+          {"version", model.version()},
           {"health", backend::health_name(status.health)},
           {"load_fraction", status.load_fraction},
           {"description", status.facts.description()},
@@ -156,8 +158,8 @@ Json model_status(const Model& model) {
 
 Response server_status(const Services& services) {
   Json models = Json::array();
-  for (const Model& model : services.models.all()) {
-    models.push_back(model_status(model));
+  for (const auto& model : services.models.all()) {
+    models.push_back(model_status(*model));
   }
   return json_response({{"draining", services.draining.load()},
                         {"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
@@ -190,6 +192,14 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
       co_return own_usage(services, call);
     case Handler::status:
       co_return server_status(services);
+    case Handler::metrics:
+      co_return answer_metrics(services);
+    case Handler::list_model_states:
+      co_return list_model_states(services);
+    case Handler::load_model:
+    case Handler::unload_model:
+    case Handler::swap_model:
+      co_return change_model(call.received.route->handler, call.received.argument, services);
     default:
       break;
   }

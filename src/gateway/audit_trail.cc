@@ -5,14 +5,16 @@
 #include "base/hex.h"
 #include "crypto/digest.h"
 #include "gateway/mailbox.h"
+#include "gateway/services.h"
 
 namespace deepmoat::gateway {
 
-AuditTrail::AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret,
-                       const ReceivedCall& call)
-    : log_(log),
-      clock_(clock),
-      fingerprint_secret_(fingerprint_secret),
+AuditTrail::AuditTrail(const Services& services, Metrics& metrics, const ReceivedCall& call)
+    : log_(services.audit_log),
+      clock_(services.clock),
+      fingerprint_secret_(services.fingerprint_secret),
+      metrics_(metrics),
+      route_(call.route),
       received_ns_(call.received_ns) {
   record.request_id = call.request_id.value();
   record.ip_address = call.address;
@@ -64,12 +66,17 @@ asio::awaitable<Result<>> AuditTrail::result(audit::Outcome outcome, int status,
   record.outcome = outcome;
   record.status = status;
   record.reason = std::move(reason);
+  count(status, record.reason);
   record.duration_ms = static_cast<std::uint64_t>((clock_.mono_ns() - received_ns_) / 1'000'000);
   const auto sequence = co_await append(record);
   if (!sequence) {
     co_return std::unexpected(sequence.error());
   }
   co_return Result<>();
+}
+
+void AuditTrail::count(int status, std::string_view reason) const {
+  metrics_.count(route_, status, reason, clock_.mono_ns() - received_ns_);
 }
 
 wire::Refusal audit_unavailable() {

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "gateway/call.h"
+#include "gateway/metrics.h"
 
 namespace deepmoat::gateway {
 
@@ -19,8 +20,7 @@ namespace asio = boost::asio;
 // Belongs to one call and its coroutine.
 class AuditTrail {
  public:
-  AuditTrail(audit::Log& log, const Clock& clock, const Secret& fingerprint_secret,
-             const ReceivedCall& call);
+  AuditTrail(const Services& services, Metrics& metrics, const ReceivedCall& call);
 
   // What the stages learn goes straight into the record.
   audit::Record record;
@@ -35,12 +35,17 @@ class AuditTrail {
   // Durable before the last byte leaves.
   asio::awaitable<Result<>> result(audit::Outcome outcome, int status, std::string reason);
 
+  // Into the metrics; result() does it too.
+  void count(int status, std::string_view reason) const;
+
  private:
   asio::awaitable<Result<std::uint64_t>> append(audit::Record record_to_write);
 
   audit::Log& log_;
   const Clock& clock_;
   const Secret& fingerprint_secret_;
+  Metrics& metrics_;
+  const Route* route_;
   MonoNanos received_ns_;
 };
 

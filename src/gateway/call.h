@@ -83,12 +83,13 @@ class RoutedCall {
  public:
   ClassifiedCall classified;
   policy::Route route;
-  backend::Backend* backend;
+  std::shared_ptr<backend::Backend> backend;
   wire::AnswerHead head;
 
  private:
-  RoutedCall(ClassifiedCall c, policy::Route r, backend::Backend* b, wire::AnswerHead h)
-      : classified(std::move(c)), route(std::move(r)), backend(b), head(std::move(h)) {}
+  RoutedCall(ClassifiedCall c, policy::Route r, std::shared_ptr<backend::Backend> b,
+             wire::AnswerHead h)
+      : classified(std::move(c)), route(std::move(r)), backend(std::move(b)), head(std::move(h)) {}
   friend wire::OrRefusal<RoutedCall> route(ClassifiedCall, const Services&, AuditTrail&);
 };
 

@@ -10,8 +10,8 @@ using Json = nlohmann::ordered_json;
 
 Json checks(const Services& services) {
   Json models = Json::object();
-  for (const Model& model : services.models.all()) {
-    models[model.name.value()] = backend::health_name(model.backend->status().health);
+  for (const auto& model : services.models.all()) {
+    models[model->name.value()] = backend::health_name(model->backend->health());
   }
   return {{"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
           {"accepting", services.draining ? "draining" : "ok"},

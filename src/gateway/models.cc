@@ -4,39 +4,58 @@
 
 namespace deepmoat::gateway {
 
-Result<Models> Models::make(std::vector<Model> models) {
+Models::Models() : current_(std::make_shared<const Snapshot>()) {}
+
+Result<> Models::publish(std::vector<Model> models) {
   std::vector<policy::LocalModel> local;
-  for (const Model& model : models) {
+  auto next = std::make_shared<Snapshot>();
+  for (Model& model : models) {
     local.push_back({model.name, model.name.value()});
+    next->models.push_back(std::make_shared<const Model>(std::move(model)));
   }
-  Models made;
-  TRY(made.routes_, policy::RouteTable::make(local));
-  made.models_ = std::move(models);
-  return made;
+  TRY(next->routes, policy::RouteTable::make(local));
+  current_.store(std::move(next));
+  return {};
 }
 
-const Model* Models::find(const ModelName& name) const {
-  const auto found = std::ranges::find(models_, name, &Model::name);
-  return found == models_.end() ? nullptr : &*found;
+std::shared_ptr<const Model> Models::find(const ModelName& name) const {
+  const auto snapshot = current_.load();
+  const auto found =
+      std::ranges::find(snapshot->models, name, [](const auto& model) { return model->name; });
+  return found == snapshot->models.end() ? nullptr : *found;
+}
+
+std::shared_ptr<const Model> Models::fallback() const {
+  const auto snapshot = current_.load();
+  return snapshot->models.empty() ? nullptr : snapshot->models.front();
+}
+
+Result<policy::Route> Models::route(const ModelName& name, policy::DataClass data_class) const {
+  return current_.load()->routes.route(name, data_class);
+}
+
+Models::List Models::all() const {
+  return current_.load()->models;
 }
 
 std::vector<wire::ModelListing> Models::listing() const {
   std::vector<wire::ModelListing> list;
-  for (const Model& model : models_) {
-    list.push_back({model.name.value(), model.created_s});
+  for (const auto& model : all()) {
+    list.push_back({model->name.value(), model->backend->identity().created_s});
   }
   return list;
 }
 
 void Models::shut_down() const {
-  for (const Model& model : models_) {
-    model.backend->shut_down();
+  for (const auto& model : all()) {
+    model->backend->shut_down();
   }
 }
 
 bool Models::ready() const {
-  return std::ranges::any_of(models_, [](const Model& model) {
-    return model.backend->status().health == backend::Health::ready;
+  return std::ranges::any_of(all(), [](const auto& model) {
+    const backend::Health health = model->backend->health();
+    return health == backend::Health::ready || health == backend::Health::sleeping;
   });
 }
 

@@ -1,9 +1,9 @@
 // The models that callers can name, and the backend of each.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "backend/backend.h"
@@ -14,31 +14,41 @@ namespace deepmoat::gateway {
 
 struct Model {
   ModelName name;
-  std::string version;         // first 16 hex digits of the file's SHA-256
-  std::int64_t created_s = 0;  // the file's time
-  std::unique_ptr<backend::Backend> backend;
+  std::shared_ptr<backend::Backend> backend;
+
+  [[nodiscard]] std::string version() const { return backend->identity().version; }
 };
 
-// Immutable after construction, so thread-safe.
+// A list that is replaced whole while calls run; a call keeps the model that it found. Thread-safe.
 class Models {
  public:
-  // Code::already_exists when two models have one name.
-  static Result<Models> make(std::vector<Model> models);
+  using List = std::vector<std::shared_ptr<const Model>>;
 
-  [[nodiscard]] const Model* find(const ModelName& name) const;
+  Models();
+
+  // From now on these are the models. Code::already_exists, and nothing changes, when two have one
+  // name.
+  Result<> publish(std::vector<Model> models);
+
+  // Null when there is none.
+  [[nodiscard]] std::shared_ptr<const Model> find(const ModelName& name) const;
   // The first of the configuration: what POST /api/predict uses when it names none.
-  [[nodiscard]] const Model* fallback() const { return models_.empty() ? nullptr : models_.data(); }
-  [[nodiscard]] const policy::RouteTable& routes() const { return routes_; }
-  [[nodiscard]] const std::vector<Model>& all() const { return models_; }
+  [[nodiscard]] std::shared_ptr<const Model> fallback() const;
+  [[nodiscard]] Result<policy::Route> route(const ModelName& name,
+                                            policy::DataClass data_class) const;
+  [[nodiscard]] List all() const;
   [[nodiscard]] std::vector<wire::ModelListing> listing() const;
   // Ends all backends for good; every running call gets its last event.
   void shut_down() const;
-  // At least one model answers calls.
+  // At least one model answers calls, or is loaded by the next one.
   [[nodiscard]] bool ready() const;
 
  private:
-  std::vector<Model> models_;
-  policy::RouteTable routes_;
+  struct Snapshot {
+    List models;
+    policy::RouteTable routes;
+  };
+  std::atomic<std::shared_ptr<const Snapshot>> current_;
 };
 
 }  // namespace deepmoat::gateway

@@ -19,8 +19,8 @@ static_assert(!std::is_constructible_v<AdmittedCall, AuthenticatedCall, wire::In
 static_assert(!std::is_default_constructible_v<AdmittedCall>);
 static_assert(!std::is_constructible_v<ClassifiedCall, AdmittedCall, policy::DataClass>);
 static_assert(!std::is_default_constructible_v<ClassifiedCall>);
-static_assert(!std::is_constructible_v<RoutedCall, ClassifiedCall, policy::Route, backend::Backend*,
-                                       wire::AnswerHead>);
+static_assert(!std::is_constructible_v<RoutedCall, ClassifiedCall, policy::Route,
+                                       std::shared_ptr<backend::Backend>, wire::AnswerHead>);
 static_assert(!std::is_default_constructible_v<RoutedCall>);
 static_assert(!std::is_invocable_v<decltype(admit), ReceivedCall, const Services&,
                                    wire::RequestReader&, AuditTrail&>);
@@ -37,6 +37,9 @@ class FakeBackend final : public backend::Backend {
   CallId submit(wire::InferRequest, backend::EventSink) override { return CallId(1); }
   void cancel(CallId) override {}
   [[nodiscard]] backend::BackendStatus status() const override { return {.health = health_}; }
+  [[nodiscard]] backend::ModelIdentity identity() const override {
+    return {.version = "v", .created_s = 5};
+  }
   void shut_down() override { ++*ended_; }
 
  private:
@@ -47,16 +50,15 @@ class FakeBackend final : public backend::Backend {
 class ModelsTest : public testing::Test {
  protected:
   Model model(const std::string& name, backend::Health health = backend::Health::ready) {
-    return {.name = ModelName(name),
-            .version = "v",
-            .created_s = 5,
-            .backend = std::make_unique<FakeBackend>(health, &ended_)};
+    return {.name = ModelName(name), .backend = std::make_shared<FakeBackend>(health, &ended_)};
   }
   template <class... Each>
-  Result<Models> make(Each... each) {
+  Result<std::unique_ptr<Models>> make(Each... each) {
     std::vector<Model> list;
     (list.push_back(std::move(each)), ...);
-    return Models::make(std::move(list));
+    auto models = std::make_unique<Models>();
+    CHECK_OK(models->publish(std::move(list)));
+    return models;
   }
   int ended_ = 0;
 };
@@ -64,21 +66,21 @@ class ModelsTest : public testing::Test {
 TEST_F(ModelsTest, NoneIsAllowed) {
   const auto models = make();
   ASSERT_TRUE(models);
-  EXPECT_EQ(models->fallback(), nullptr);
-  EXPECT_FALSE(models->ready());
-  EXPECT_EQ(models->find(ModelName("")), nullptr);
-  EXPECT_TRUE(models->listing().empty());
+  EXPECT_EQ((*models)->fallback(), nullptr);
+  EXPECT_FALSE((*models)->ready());
+  EXPECT_EQ((*models)->find(ModelName("")), nullptr);
+  EXPECT_TRUE((*models)->listing().empty());
 }
 
 TEST_F(ModelsTest, FirstIsTheFallback) {
   const auto models = make(model("b"), model("a"));
   ASSERT_TRUE(models);
-  EXPECT_EQ(models->fallback()->name, ModelName("b"));
-  EXPECT_EQ(models->find(ModelName("a"))->name, ModelName("a"));
-  EXPECT_EQ(models->find(ModelName("A")), nullptr);
-  ASSERT_EQ(models->listing().size(), 2U);
-  EXPECT_EQ(models->listing()[0].id, "b");
-  EXPECT_EQ(models->listing()[0].created_s, 5);
+  EXPECT_EQ((*models)->fallback()->name, ModelName("b"));
+  EXPECT_EQ((*models)->find(ModelName("a"))->name, ModelName("a"));
+  EXPECT_EQ((*models)->find(ModelName("A")), nullptr);
+  ASSERT_EQ((*models)->listing().size(), 2U);
+  EXPECT_EQ((*models)->listing()[0].id, "b");
+  EXPECT_EQ((*models)->listing()[0].created_s, 5);
 }
 
 TEST_F(ModelsTest, TwoOfOneNameAreRefused) {
@@ -88,14 +90,40 @@ TEST_F(ModelsTest, TwoOfOneNameAreRefused) {
 }
 
 TEST_F(ModelsTest, ReadyWhenOneAnswers) {
-  EXPECT_FALSE(
-      make(model("a", backend::Health::loading), model("b", backend::Health::failed))->ready());
-  EXPECT_TRUE(make(model("a", backend::Health::loading), model("b"))->ready());
+  EXPECT_FALSE(make(model("a", backend::Health::loading), model("b", backend::Health::failed))
+                   .value()
+                   ->ready());
+  EXPECT_TRUE(make(model("a", backend::Health::loading), model("b")).value()->ready());
+}
+
+TEST_F(ModelsTest, ReadyWhenTheNextCallLoadsOne) {
+  EXPECT_TRUE(make(model("a", backend::Health::sleeping)).value()->ready());
+  EXPECT_FALSE(make(model("a", backend::Health::unloaded)).value()->ready());
+}
+
+TEST_F(ModelsTest, ListIsReplacedWhole) {
+  Models models;
+  std::vector<Model> first;
+  first.push_back(model("a"));
+  ASSERT_TRUE(models.publish(std::move(first)));
+  const auto kept = models.find(ModelName("a"));
+  std::vector<Model> second;
+  second.push_back(model("b"));
+  ASSERT_TRUE(models.publish(std::move(second)));
+  EXPECT_EQ(models.find(ModelName("a")), nullptr);
+  EXPECT_NE(models.find(ModelName("b")), nullptr);
+  EXPECT_TRUE(models.route(ModelName("b"), {}));
+  EXPECT_EQ(kept->version(), "v") << "a call keeps the model that it found";
+  std::vector<Model> twice;
+  twice.push_back(model("c"));
+  twice.push_back(model("c"));
+  EXPECT_FALSE(models.publish(std::move(twice)));
+  EXPECT_NE(models.find(ModelName("b")), nullptr) << "nothing changed";
 }
 
 TEST_F(ModelsTest, ShutDownReachesEach) {
   const auto models = make(model("a"), model("b"));
-  models->shut_down();
+  (*models)->shut_down();
   EXPECT_EQ(ended_, 2);
 }
 

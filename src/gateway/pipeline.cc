@@ -4,6 +4,7 @@
 #include "gateway/admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/health.h"
+#include "gateway/metrics.h"
 #include "gateway/stages/infer.h"
 
 namespace deepmoat::gateway {
@@ -88,7 +89,7 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
 
 asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder, Services& services,
                                     wire::RequestReader& reader) {
-  AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, received);
+  AuditTrail trail(services, services.metrics, received);
   const wire::ErrorShape errors = received.route->errors;
   auto routed = prepare(std::move(received), services, reader, trail);
   if (!routed) {
@@ -119,7 +120,7 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
 
 // Routes that read or change the server itself.
 asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Services& services) {
-  AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, received);
+  AuditTrail trail(services, services.metrics, received);
   const Route& route_taken = *received.route;
   auto authenticated = authenticate(std::move(received), services, trail);
   if (!authenticated) {
@@ -129,6 +130,7 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
   if (audits_itself(route_taken.handler)) {
     // The key service writes the intent and the result: it does so for the command line too.
     Response response = co_await act(*std::move(authenticated), services);
+    trail.count(response.status, "");
     co_await responder.send(std::move(response));
     co_return;
   }
@@ -156,6 +158,11 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
     co_await responder.send(std::move(response));
     co_return;
   }
+  if (handler == Handler::metrics && metrics_open_to(call, services)) {
+    Response response = answer_metrics(services);
+    co_await responder.send(std::move(response));
+    co_return;
+  }
   if (runs_inference(handler)) {
     co_await run_inference(std::move(call), responder, services, reader);
     co_return;
@@ -165,7 +172,7 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
 
 asio::awaitable<void> refuse_call(ReceivedCall call, wire::Refusal refusal, Responder& responder,
                                   Services& services) {
-  AuditTrail trail(services.audit_log, services.clock, services.fingerprint_secret, call);
+  AuditTrail trail(services, services.metrics, call);
   co_await refuse(std::move(refusal), wire::ErrorShape::openai, responder, trail);
 }
 

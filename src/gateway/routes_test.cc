@@ -65,7 +65,7 @@ TEST(Routes, WhatChangesIsNoGet) {
 TEST(Routes, WhatIsNotInTheTableIsUnknown) {
   for (const char* path : {"", "/", "/v1", "/v1/", "/v1/chat/completions/", "//v1/models",
                            "/V1/models", "/v1/models/", "/admin/v1/keys/", "/admin/v1/keys//revoke",
-                           "/livez/", "/metrics", "/v1/chat/completions "}) {
+                           "/livez/", "/metric", "/v1/chat/completions "}) {
     for (const char* method : {"GET", "POST"}) {
       const RouteMatch match = match_route(method, path);
       if (std::string_view(path) == "/admin/v1/keys//revoke" && match.route != nullptr) {

@@ -66,6 +66,7 @@ class ScriptedBackend final : public backend::Backend {
   [[nodiscard]] backend::BackendStatus status() const override {
     return {.health = backend::Health::ready};
   }
+  [[nodiscard]] backend::ModelIdentity identity() const override { return {.version = "v"}; }
   void shut_down() override {}
   [[nodiscard]] int cancelled() const {
     const std::lock_guard lock(mutex_);
@@ -221,8 +222,9 @@ class ScratchServer {
     auto backend = std::make_unique<ScriptedBackend>();
     backend_ = backend.get();
     std::vector<Model> list;
-    list.push_back({.name = ModelName("demo"), .version = "v", .backend = std::move(backend)});
-    models_ = std::make_unique<Models>(taken(Models::make(std::move(list))));
+    list.push_back({.name = ModelName("demo"), .backend = std::move(backend)});
+    models_ = std::make_unique<Models>();
+    EXPECT_TRUE(models_->publish(std::move(list)));
     services_ =
         std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
                                    authenticator_, failures_, *keys_, ledger_, *models_, blocking_);
@@ -245,6 +247,7 @@ class ScratchServer {
   ScriptedBackend& backend() { return *backend_; }
   Server& server() { return *server_; }
   identity::KeyService& keys() { return *keys_; }
+  LiveConfig& config() { return config_; }
   [[nodiscard]] const ServerOptions& options() const { return options_; }
 
   static identity::Actor boss() {

@@ -382,6 +382,7 @@ Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::start(Services& services, ServerOptions options) {
   auto impl = std::make_unique<Impl>(services);
+  services.open_connections = [&impl = *impl] { return impl.open_connections(); };
   CHECK_OK(impl->start(options));
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }

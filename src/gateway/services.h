@@ -4,12 +4,15 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "audit/log.h"
+#include "backend/model_fleet.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/secret.h"
+#include "gateway/metrics.h"
 #include "gateway/models.h"
 #include "identity/authenticator.h"
 #include "identity/failure_limiter.h"
@@ -42,6 +45,9 @@ struct Services {
   const Models& models;
   boost::asio::thread_pool& blocking;  // one thread: the database's
   std::atomic<bool> draining = false;
+  Metrics metrics = {};
+  backend::ModelFleet* fleet = nullptr;                       // none: the models stay as they are
+  std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 
 }  // namespace deepmoat::gateway

@@ -75,17 +75,17 @@ wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
   std::string asked = call.admitted.inference.model.value();
   take_adapter(call.admitted.inference, services);
   const ModelName& name = call.admitted.inference.model;
-  auto chosen = services.models.routes().route(name, call.data_class);
-  const Model* model = services.models.find(name);
+  auto chosen = services.models.route(name, call.data_class);
+  const auto model = services.models.find(name);
   if (!chosen || model == nullptr) {
     return std::unexpected(unknown_model(name));
   }
   CHECK_OK(check_adapter(call.admitted.inference, *model));
   trail.record.route = chosen->local ? "local" : chosen->backend;
   trail.record.model = name.value();
-  trail.record.model_version = model->version;
+  trail.record.model_version = model->version();
   wire::AnswerHead head = make_head(call.admitted, std::move(asked), services);
-  return RoutedCall(std::move(call), *std::move(chosen), model->backend.get(), std::move(head));
+  return RoutedCall(std::move(call), *std::move(chosen), model->backend, std::move(head));
 }
 
 }  // namespace deepmoat::gateway
