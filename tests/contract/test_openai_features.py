@@ -1,4 +1,4 @@
-"""What the official SDK can ask beyond plain chats: tools, formats, log probabilities, responses."""
+"""What the official SDK can ask beyond plain chats: tools, formats, logprobs, responses."""
 
 import json
 

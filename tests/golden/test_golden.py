@@ -58,7 +58,8 @@ def shown(answer) -> str:
     if "retry-after" in headers:
         headers["retry-after"] = "{{seconds}}"
     head = "".join(f"{name}: {value}\n" for name, value in sorted(headers.items()))
-    return f"{answer.status}\n{head}\n{answer.body.decode()}\n"
+    body = answer.body.decode().replace(answer.headers["x-request-id"], "{{id}}")
+    return f"{answer.status}\n{head}\n{body}\n"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
