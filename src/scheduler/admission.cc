@@ -213,10 +213,33 @@ void Stepper::admit() {
   candidates_.reserve(s_.waiting.size() + 1);
   for (const Branch& branch : s_.waiting) {
     candidates_.push_back({.match = memory_.match(branch)});
+    candidates_.back().skipped = waits_for_another(branch, candidates_.back().match);
   }
   while (const auto index = pick()) {
     if (!try_to_admit(*index)) {
       return;
+    }
+  }
+}
+
+// Whether it is worth waiting for the prefix that another call computes. Who computes it then has
+// the turn of the one who waits.
+bool Stepper::waits_for_another(const Branch& branch, const Match& found) {
+  if (found.coming < found.tokens + s_.config.wait_min) {
+    return false;
+  }
+  const Turn turn = turn_of(branch);
+  const auto lent = lent_.try_emplace(found.coming_from, turn).first;
+  lent->second = std::min(lent->second, turn);
+  return true;
+}
+
+// Leaves out, for this step, all whose turn is not before the branch's: no rows are left for them.
+void Stepper::skip_from(const Branch& branch) {
+  const Turn turn = turn_of(branch);
+  for (std::size_t i = 0; i < s_.waiting.size(); ++i) {
+    if (s_.waiting[i].adapter == branch.adapter && turn_of(s_.waiting[i]) >= turn) {
+      candidates_[i].skipped = true;
     }
   }
 }
@@ -227,15 +250,12 @@ bool Stepper::try_to_admit(std::size_t index) {
   Candidate& candidate = candidates_[index];
   candidate.match = memory_.match(s_.waiting[index]);  // the ones before may have changed it
   const Match& found = candidate.match;
-  if (found.coming >= found.tokens + s_.config.wait_min) {
-    const Turn turn = turn_of(s_.waiting[index]);  // who computes it has its turn from now on
-    const auto lent = lent_.try_emplace(found.coming_from, turn).first;
-    lent->second = std::min(lent->second, turn);
+  if (waits_for_another(s_.waiting[index], found)) {
     candidate.skipped = true;
     return true;
   }
   if (!has_rows(s_.waiting[index])) {
-    candidate.skipped = true;
+    skip_from(s_.waiting[index]);
     return true;
   }
   const auto fits = [&] {

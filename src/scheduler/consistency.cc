@@ -1,6 +1,7 @@
 // Recomputes from scratch what the scheduler keeps up to date, and compares.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "scheduler/scheduler.h"
@@ -58,8 +59,10 @@ std::optional<std::string> check_sequences(const State& state) {
       return fmt::format("sequence {} is not in the tree as what it holds", i);
     }
   }
+  const auto slots = std::ranges::count_if(state.host.slots(),
+                                           [](const auto& saved) { return saved.has_value(); });
   const std::size_t lines =
-      cached + state.running.size() + state.waiting.size() + state.host.slots().size();
+      cached + state.running.size() + state.waiting.size() + static_cast<std::size_t>(slots);
   if (state.tree.lines() != lines || !state.tree.is_sound()) {
     return fmt::format("the tree has {} lines for {}", state.tree.lines(), lines);
   }
@@ -117,10 +120,10 @@ std::optional<std::string> check_queue(const State& state) {
 
 std::optional<std::string> check_host(const State& state) {
   std::uint64_t bytes = 0;
-  for (const auto& [slot, saved] : state.host.slots()) {
-    bytes += saved.bytes;
-    if (state.tree.tokens(saved.line) != saved.tokens) {
-      return fmt::format("slot {} is not in the tree as what it holds", slot);
+  for (const auto& saved : state.host.slots()) {
+    bytes += saved ? saved->bytes : 0;
+    if (saved && state.tree.tokens(saved->line) != saved->tokens) {
+      return "a slot is not in the tree as what it holds";
     }
   }
   if (bytes != state.host.bytes() || bytes > state.host.bytes_max()) {

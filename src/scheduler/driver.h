@@ -55,7 +55,7 @@ class Driver {
     }
     for (const MemoryOp& op : plan.memory) {
       if (op.kind == MemoryOp::Kind::save) {
-        inputs.saved.push_back({.slot = op.slot, .bytes = op.tokens + 1ULL});
+        inputs.saved.push_back({.slot = op.slot, .bytes = op.tokens * state.config.cell_bytes + 1});
       }
     }
     for (const Admission& admission : plan.admitted) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
@@ -31,15 +30,22 @@ class HostStore {
   [[nodiscard]] bool enabled() const { return bytes_max_ > 0; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   [[nodiscard]] std::uint64_t bytes_max() const { return bytes_max_; }
-  [[nodiscard]] const std::map<SlotId, SavedState>& slots() const { return slots_; }
-  [[nodiscard]] SavedState* find(SlotId slot);
-  [[nodiscard]] const SavedState* find(SlotId slot) const;
+  // By slot; those without a value are empty.
+  [[nodiscard]] const std::vector<std::optional<SavedState>>& slots() const { return slots_; }
+  // REQUIRES: the slot is in use.
+  [[nodiscard]] SavedState& at(SlotId slot) { return *slots_[slot]; }
+  [[nodiscard]] const SavedState& at(SlotId slot) const { return *slots_[slot]; }
+  [[nodiscard]] bool is_ready(SlotId slot) const {
+    return slot < slots_.size() && slots_[slot] && slots_[slot]->ready;
+  }
+  // Slots that the worker has not told about yet.
+  [[nodiscard]] const std::vector<SlotId>& open_slots() const { return open_; }
+  [[nodiscard]] bool is_full() const;  // no slot is empty
 
   // What a state will take, as far as can be known before.
   [[nodiscard]] std::uint64_t likely_bytes(std::uint32_t tokens, bool partial) const;
-  // The slot that the next open() takes. Lowest first: the worker may keep an array of them.
-  [[nodiscard]] SlotId next_slot() const;
-  SlotId open(SavedState state);
+  // Takes the lowest empty slot: the worker may keep an array of them. REQUIRES: not is_full().
+  SlotId open(const SavedState& state);
   void settle(SlotId slot, std::uint64_t bytes);  // REQUIRES: bytes > 0
   void close(SlotId slot);
   void touch(SlotId slot, std::uint64_t step);
@@ -54,7 +60,9 @@ class HostStore {
   std::uint64_t token_bytes_;
   std::uint64_t bytes_ = 0;
   std::uint64_t partial_bytes_ = 0;  // the largest checkpoint so far
-  std::map<SlotId, SavedState> slots_;
+  std::vector<std::optional<SavedState>> slots_;
+  std::vector<SlotId> open_;
+  std::size_t used_ = 0;
 };
 
 }  // namespace deepmoat::scheduler

@@ -140,11 +140,8 @@ void Memory::start_over(Branch& branch) {
 // What the branch was just given was not there: it takes nothing more, and nobody takes that again.
 void Memory::distrust_sources(Branch& branch) {
   branch.shares = false;
-  if (branch.restored) {
-    const SavedState* saved = s_.host.find(*branch.restored);
-    if (saved != nullptr && saved->ready) {
-      forget(*branch.restored);
-    }
+  if (branch.restored && s_.host.is_ready(*branch.restored)) {
+    forget(*branch.restored);
   }
   if (branch.copied >= 0 && at(branch.copied).use == Sequence::Use::kept) {
     let_go(branch.copied);

@@ -81,9 +81,8 @@ class Memory {
   struct Found;
   [[nodiscard]] std::optional<SlotId> slot_of(SourceId source) const;
   void note_coming(SequenceId id, std::uint32_t shared, Match& best) const;
-  void look_for_range(SourceId source, std::uint32_t shared, Found& found) const;
-  void look_for_whole(SourceId source, const PrefixTree::Point& point, std::uint32_t usable,
-                      Found& found) const;
+  void look_for_range(const PrefixTree::Point& point, std::uint32_t shared, Found& found) const;
+  void look_for_whole(const PrefixTree::Point& point, std::uint32_t usable, Found& found) const;
   [[nodiscard]] SequenceId holder_of(const PrefixTree::Point& point, std::uint32_t tokens) const;
   [[nodiscard]] std::uint32_t wanted_stop(const Branch& branch, std::uint32_t from) const;
 

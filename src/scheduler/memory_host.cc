@@ -13,7 +13,7 @@ constexpr std::uint32_t kSavesPerStepMax = 4;  // each copies megabytes while an
 }  // namespace
 
 bool Memory::restore(Branch& branch, const Match& found) {
-  const SavedState& saved = *s_.host.find(*found.slot);
+  const SavedState saved = s_.host.at(*found.slot);
   if (!has_spare_sequence()) {
     return false;
   }
@@ -56,7 +56,7 @@ void Memory::save_units() {
       continue;
     }
     if (const auto slot = save(branch.sequence, end, partial)) {
-      s_.host.find(*slot)->line = s_.tree.add_source(path(branch, end), source_of(s_, *slot));
+      s_.host.at(*slot).line = s_.tree.add_source(path(branch, end), source_of(s_, *slot));
       branch.unit_begin = end;
       ++s_.counters.checkpoints;
     }
@@ -77,7 +77,7 @@ void Memory::spill(SequenceId kept) {
   }
   const PrefixTree::Line line = std::exchange(sequence.line, PrefixTree::kNoLine);
   s_.tree.turn_into_source(line, source_of(s_, *slot));
-  s_.host.find(*slot)->line = line;
+  s_.host.at(*slot).line = line;
   ++s_.counters.spills;
   if (shares_any_range()) {
     forget_shorter(*slot);
@@ -87,11 +87,10 @@ void Memory::spill(SequenceId kept) {
 // Saved states that hold nothing which the slot does not.
 void Memory::forget_shorter(SlotId slot) {
   std::vector<SlotId> shorter;
-  s_.tree.climb(s_.host.find(slot)->line, [&](const PrefixTree::Point& point) {
-    for (const SourceId source : point.sources) {
+  s_.tree.climb(s_.host.at(slot).line, [&](const PrefixTree::Point& point) {
+    for (const SourceId source : point.sources_ending) {
       const auto other = slot_of(source);
-      if (other && other != slot && other != slot_in_use_ && s_.host.find(*other)->ready &&
-          s_.host.find(*other)->tokens == point.tokens) {
+      if (other && other != slot && other != slot_in_use_ && s_.host.is_ready(*other)) {
         shorter.push_back(*other);
       }
     }
@@ -111,7 +110,7 @@ bool Memory::is_saved(PrefixTree::Line line, std::uint32_t tokens, bool partial)
     }
     for (const SourceId source : point.sources) {
       const auto slot = slot_of(source);
-      const SavedState* state = slot ? s_.host.find(*slot) : nullptr;
+      const SavedState* state = slot ? &s_.host.at(*slot) : nullptr;
       saved = saved || (state != nullptr && state->partial == partial &&
                         (state->tokens == tokens || (shares_any_range() && !partial)));
     }
@@ -139,7 +138,7 @@ bool Memory::make_host_room(std::uint64_t bytes) {
   if (bytes > s_.host.bytes_max()) {
     return false;
   }
-  while (s_.host.bytes() + bytes > s_.host.bytes_max()) {
+  while (s_.host.bytes() + bytes > s_.host.bytes_max() || s_.host.is_full()) {
     const auto least = s_.host.least_worth(s_.steps, slot_in_use_);
     if (!least) {
       return false;
@@ -155,17 +154,12 @@ void Memory::forget(SlotId slot) {
 }
 
 void Memory::close(SlotId slot) {
-  s_.tree.remove(s_.host.find(slot)->line);
+  s_.tree.remove(s_.host.at(slot).line);
   s_.host.close(slot);
 }
 
 void Memory::settle_saves(std::span<const Saved> saved) {
-  std::vector<SlotId> open;
-  for (const auto& [slot, state] : s_.host.slots()) {
-    if (!state.ready) {
-      open.push_back(slot);
-    }
-  }
+  const std::vector<SlotId> open = s_.host.open_slots();
   for (const SlotId slot : open) {
     const auto told = std::ranges::find(saved, slot, &Saved::slot);
     if (told == saved.end()) {

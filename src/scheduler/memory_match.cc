@@ -34,12 +34,10 @@ Match Memory::match(const Branch& branch) const {
     if (shared <= found.best.tokens || shared < s_.config.shared_min) {
       return false;
     }
-    for (const SourceId source : point.sources) {
-      if (shares_any_range()) {
-        look_for_range(source, shared, found);
-      } else {
-        look_for_whole(source, point, usable, found);
-      }
+    if (shares_any_range()) {
+      look_for_range(point, shared, found);
+    } else {
+      look_for_whole(point, usable, found);
     }
     return true;
   });
@@ -66,51 +64,65 @@ void Memory::note_coming(SequenceId id, std::uint32_t shared, Match& best) const
   }
 }
 
-void Memory::look_for_range(SourceId source, std::uint32_t shared, Found& found) const {
-  if (const auto slot = slot_of(source)) {
-    const SavedState* saved = s_.host.find(*slot);
-    if (saved->ready && !saved->partial && shared > found.saved_tokens) {
-      found.saved_tokens = shared;
-      found.saved = slot;
+void Memory::look_for_range(const PrefixTree::Point& point, std::uint32_t shared,
+                            Found& found) const {
+  for (const SourceId source : point.sources) {
+    if (const auto slot = slot_of(source)) {
+      if (shared > found.saved_tokens && s_.host.is_ready(*slot)) {
+        found.saved_tokens = shared;
+        found.saved = slot;
+      }
+      continue;
     }
-    return;
+    const auto id = static_cast<SequenceId>(source);
+    const std::uint32_t ready = std::min(shared, at(id).computed);
+    if (ready > found.best.tokens) {
+      found.best.tokens = ready;
+      found.best.sequence = id;
+    }
+    if (ready == shared) {
+      return;  // there is nothing better, here or above
+    }
+    note_coming(id, shared, found.best);
   }
-  const auto id = static_cast<SequenceId>(source);
-  const std::uint32_t ready = std::min(shared, at(id).computed);
-  if (ready > found.best.tokens) {
-    found.best.tokens = ready;
-    found.best.sequence = id;
-  }
-  note_coming(id, shared, found.best);
 }
 
-void Memory::look_for_whole(SourceId source, const PrefixTree::Point& point, std::uint32_t usable,
+void Memory::look_for_whole(const PrefixTree::Point& point, std::uint32_t usable,
                             Found& found) const {
   Match& best = found.best;
   const std::uint32_t shared = std::min(point.tokens, usable);
-  if (const auto slot = slot_of(source)) {
-    const SavedState* saved = s_.host.find(*slot);
-    if (!saved->ready || saved->tokens != point.tokens || saved->tokens > usable ||
-        saved->tokens <= best.tokens) {
-      return;
+  for (const SourceId source : point.sources) {
+    if (slot_of(source)) {
+      continue;
     }
-    const SequenceId base = saved->partial ? holder_of(point, saved->tokens) : -1;
-    if (!saved->partial || base >= 0) {
-      best.tokens = saved->tokens;
+    const auto id = static_cast<SequenceId>(source);
+    const std::uint32_t computed = at(id).computed;
+    if (computed <= shared && computed > best.tokens) {
+      best.tokens = computed;
+      best.sequence = id;
+      best.slot.reset();
+      if (computed == shared) {
+        return;  // there is nothing better, here or above
+      }
+    }
+    note_coming(id, shared, best);
+  }
+  if (point.tokens > usable || point.tokens <= best.tokens) {
+    return;
+  }
+  for (const SourceId source : point.sources_ending) {
+    const auto slot = slot_of(source);
+    if (!slot || !s_.host.is_ready(*slot)) {
+      continue;
+    }
+    const bool partial = s_.host.at(*slot).partial;
+    const SequenceId base = partial ? holder_of(point, point.tokens) : -1;
+    if (!partial || base >= 0) {
+      best.tokens = point.tokens;
       best.sequence = base;
       best.slot = slot;
     }
-    return;
   }
-  const auto id = static_cast<SequenceId>(source);
-  const std::uint32_t computed = at(id).computed;
-  if (computed <= shared && computed > 0 &&
-      (computed > best.tokens || (computed == best.tokens && best.slot))) {
-    best.tokens = computed;
-    best.sequence = id;
-    best.slot.reset();
-  }
-  note_coming(id, shared, best);
 }
 
 // A sequence that goes through the point and holds all of it, -1: none.

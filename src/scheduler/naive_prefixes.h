@@ -37,29 +37,36 @@ class NaivePrefixes {
     std::string seen;
     for (auto depth = depths.rbegin(); depth != depths.rend(); ++depth) {
       std::set<SourceId> sources;
+      std::set<SourceId> sources_ending;
       std::uint32_t wants = 0;
       std::uint32_t ending = 0;
       for (const auto& [id, line] : lines) {
         if (shared(path, line.path) < *depth) {
           continue;
         }
-        if (line.is_source) {
-          sources.insert(line.source);
-        } else {
+        const bool ends = line.path.size() == *depth;
+        if (!line.is_source) {
           ++wants;
-          ending += line.path.size() == *depth ? 1 : 0;
+          ending += ends ? 1 : 0;
+          continue;
+        }
+        sources.insert(line.source);
+        if (ends) {
+          sources_ending.insert(line.source);
         }
       }
       const auto tokens = std::count_if(path.begin(), std::next(path.begin(), as_step(*depth)),
                                         [](Token token) { return token >= 0; });
-      seen += describe(static_cast<std::uint32_t>(tokens), sources, wants, ending);
+      seen += describe(static_cast<std::uint32_t>(tokens), sources, sources_ending, wants, ending);
     }
     return seen;
   }
 
   [[nodiscard]] static std::string describe(std::uint32_t tokens, const std::set<SourceId>& sources,
+                                            const std::set<SourceId>& sources_ending,
                                             std::uint32_t wants, std::uint32_t ending) {
-    return fmt::format("[{} {} {} {}]", tokens, fmt::join(sources, ","), wants, ending);
+    return fmt::format("[{} {} {} {} {}]", tokens, fmt::join(sources, ","),
+                       fmt::join(sources_ending, ","), wants, ending);
   }
 
  private:
@@ -141,6 +148,7 @@ class PrefixComparison {
       std::string seen;
       tree_.climb(id, [&](const PrefixTree::Point& point) {
         seen += NaivePrefixes::describe(point.tokens, {point.sources.begin(), point.sources.end()},
+                                        {point.sources_ending.begin(), point.sources_ending.end()},
                                         point.wants, point.wants_ending);
         return true;
       });

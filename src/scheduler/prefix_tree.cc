@@ -12,6 +12,12 @@ std::uint32_t count_tokens(std::span<const Token> path) {
       std::ranges::count_if(path, [](Token element) { return element >= 0; }));
 }
 
+// Their order does not matter.
+void take_out(std::vector<SourceId>& sources, SourceId source) {
+  *std::ranges::find(sources, source) = sources.back();
+  sources.pop_back();
+}
+
 }  // namespace
 
 PrefixTree::PrefixTree() : nodes_(1) {}
@@ -101,7 +107,11 @@ PrefixTree::NodeId PrefixTree::split(NodeId node, std::size_t at) {
 }
 
 void PrefixTree::enter(NodeId end, SourceId source) {
-  nodes_[end].wants_ending += source == kWant ? 1 : 0;
+  if (source == kWant) {
+    ++nodes_[end].wants_ending;
+  } else {
+    nodes_[end].sources_ending.push_back(source);
+  }
   for (NodeId id = end; id != kRoot; id = nodes_[id].parent) {
     if (source == kWant) {
       ++nodes_[id].wants;
@@ -112,15 +122,17 @@ void PrefixTree::enter(NodeId end, SourceId source) {
 }
 
 void PrefixTree::leave(NodeId end, SourceId source) {
-  nodes_[end].wants_ending -= source == kWant ? 1 : 0;
+  if (source == kWant) {
+    --nodes_[end].wants_ending;
+  } else {
+    take_out(nodes_[end].sources_ending, source);
+  }
   for (NodeId id = end; id != kRoot; id = nodes_[id].parent) {
     if (source == kWant) {
       --nodes_[id].wants;
-      continue;
+    } else {
+      take_out(nodes_[id].sources, source);
     }
-    std::vector<SourceId>& sources = nodes_[id].sources;
-    *std::ranges::find(sources, source) = sources.back();
-    sources.pop_back();
   }
 }
 

@@ -26,10 +26,11 @@ class PrefixTree {
 
   // A node on the way from a line's end to the root.
   struct Point {
-    std::uint32_t tokens = 0;           // from the beginning
-    std::span<const SourceId> sources;  // whose lines go through here, in no order
-    std::uint32_t wants = 0;            // whose lines go through here
-    std::uint32_t wants_ending = 0;     // of these, lines that end here
+    std::uint32_t tokens = 0;                  // from the beginning
+    std::span<const SourceId> sources;         // whose lines go through here, in no order
+    std::span<const SourceId> sources_ending;  // of these, lines that end here
+    std::uint32_t wants = 0;                   // whose lines go through here
+    std::uint32_t wants_ending = 0;            // of these, lines that end here
   };
 
   PrefixTree();
@@ -49,7 +50,8 @@ class PrefixTree {
   void climb(Line line, Visit visit) const {
     for (NodeId id = lines_[line].end; id != kRoot; id = nodes_[id].parent) {
       const Node& node = nodes_[id];
-      if (!visit(Point{node.tokens, node.sources, node.wants, node.wants_ending})) {
+      if (!visit(Point{node.tokens, node.sources, node.sources_ending, node.wants,
+                       node.wants_ending})) {
         return;
       }
     }
@@ -74,6 +76,7 @@ class PrefixTree {
     std::uint32_t wants = 0;
     std::uint32_t wants_ending = 0;
     std::vector<SourceId> sources = {};
+    std::vector<SourceId> sources_ending = {};
   };
   struct LineEnd {
     NodeId end = kRoot;

@@ -50,6 +50,8 @@ class Stepper {
   [[nodiscard]] bool may_admit() const;
   [[nodiscard]] std::optional<std::size_t> pick() const;
   bool try_to_admit(std::size_t index);
+  bool waits_for_another(const Branch& branch, const Match& found);
+  void skip_from(const Branch& branch);
   void start(std::size_t index);
   [[nodiscard]] bool has_rows(const Branch& branch) const;
   [[nodiscard]] bool has_room(const Branch& branch, const Match& found) const;
