@@ -5,7 +5,6 @@ import argparse
 import asyncio
 import hashlib
 import json
-import math
 import os
 import platform
 import statistics
@@ -13,94 +12,180 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
 sys.dont_write_bytecode = True
-import load  # noqa: E402
+import special  # noqa: E402
+from contenders import (DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS, Running, deepmoat,  # noqa: E402
+                        llama_server, llama_server_build)
+from load import Prompt, Run, call, closed_loop, figures  # noqa: E402
 from support import processes  # noqa: E402
-from support.llama_server import LlamaServer  # noqa: E402
 from support.program import model_file  # noqa: E402
-from support.server import MODEL, Server, demo_server  # noqa: E402
+from support.server import Server  # noqa: E402
+from workloads import CASES, CHAT_TAIL_TOKENS, QUICK, Case, words  # noqa: E402
 
-CASES = [("chat", 1), ("chat", 8), ("chat", 32), ("shared", 16)]
-SLOT_TOKENS = 1024
 START_ROUNDS = 5
+RATE_PROMPT_WORDS = 500
+RATE_OUTPUT_TOKENS = 96
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def quantile(values: list[float], part: float) -> float:
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
-
-
-def cpu_of(pids: list[int]) -> float:
-    return sum(processes.cpu_seconds(pid) for pid in pids)
-
-
-def measure(name: str, target: load.Target, pids: list[int], case: tuple[str, int],
-            options) -> dict:
-    workload, callers = case
-    calls = max(callers * options.waves, 4 * options.waves)
-    cpu_before_s = cpu_of(pids)
-    outcome = asyncio.run(load.closed_loop(target, workload, callers, calls, options.seed))
-    row = {"contender": name, "workload": workload, "callers": callers, "calls": outcome.calls,
-           "tokens_per_s": outcome.tokens / outcome.wall_s,
-           "first_token_p50_ms": quantile(outcome.first_token_s, 0.5) * 1000,
-           "first_token_p99_ms": quantile(outcome.first_token_s, 0.99) * 1000,
-           "cpu_ms_per_call": (cpu_of(pids) - cpu_before_s) * 1000 / (outcome.calls + 1),
-           "cached_tokens_per_call": outcome.cached_tokens / outcome.calls,
-           "wall_s": outcome.wall_s}
-    say(f"  {name:<20} {workload} x{callers:<3} {row['tokens_per_s']:7.1f} tokens/s, first token "
-        f"{row['first_token_p50_ms']:7.0f} / {row['first_token_p99_ms']:7.0f} ms")
-    return row
-
-
-class Round:
-    """One round: each contender is started once for each case that it needs a start for."""
-
+class Bench:
     def __init__(self, folder: Path, variant: str, options):
         self.folder, self.variant, self.options = folder, variant, options
-        self.rows: list[dict] = []
-        self.memory: dict[str, int] = {}
+        self.model: Path = options.model
+        self.rows: dict[str, dict[str, dict]] = {}
+        self.started = 0
 
-    def deepmoat(self) -> None:
-        server = demo_server(self.folder / "deepmoat").start()
-        try:
-            key = server.shared_key("user")
-            self.memory["idle_kib"] = processes.memory_kib(server.pid)
-            pids = [server.pid, *(worker.pid for worker in server.workers())]
-            target = load.Target(server.http_url, MODEL, key)
-            for case in self.options.cases:
-                self.rows.append(measure("deepmoat", target, pids, case, self.options))
-            self.memory["after_load_kib"] = processes.memory_kib(server.pid)
-            server.stop()
-        finally:
-            server.discard()
+    @contextmanager
+    def contender(self, name: str, callers: int, call_tokens: int,
+                  tenants: int = 1) -> Iterator[Running]:
+        self.started += 1
+        folder = self.folder / str(self.started)
+        if name == DEEPMOAT:
+            with deepmoat(folder, self.model, tenants) as running:
+                yield running
+        else:
+            with llama_server(folder, self.model, self.variant, name, callers, call_tokens,
+                              tenants) as running:
+                yield running
 
-    def llama(self, name: str, cases: list[tuple[str, int]], flags: tuple[str, ...]) -> None:
-        folder = self.folder / name.replace(" ", "_") / "_".join(flags or ("default",))
-        with LlamaServer(folder, model_file(), self.variant, flags) as server:
-            target = load.Target(server.url, MODEL)
-            for case in cases:
-                self.rows.append(measure(name, target, [server.process.pid], case, self.options))
+    def each(self, case: str, names: tuple[str, ...], callers: int, call_tokens: int,
+             measure: Callable[[Running], dict], tenants: int = 1) -> None:
+        for name in names:
+            if name not in self.options.contenders:
+                continue
+            with self.contender(name, callers, call_tokens, tenants) as running:
+                row = measure(running)
+            self.rows.setdefault(case, {})[name] = row
+            say(f"  {case:<12} {name:<20} " + "  ".join(
+                f"{key} {value:.4g}" for key, value in row.items()))
+
+    # The closed loops
+
+    def rates(self, running: Running, callers: int, seed: int) -> dict:
+        """Prompt tokens/s of a prompt alone; output tokens/s of so many callers with next to no
+        context: the two rates of the ideal time."""
+        async def alone(number: int) -> float:
+            text = f"{number} {words(f'{seed}/rate{number}', RATE_PROMPT_WORDS)}"
+            made = await call(running.target, Prompt([{"role": "user", "content": text}], 1), Run())
+            return made.prompt_tokens / made.ttft_s
+
+        async def together() -> float:
+            prompts = [Prompt([{"role": "user", "content": f"{n} {words(f'{seed}/out{n}', 2)}"}],
+                              RATE_OUTPUT_TOKENS) for n in range(callers)]
+            run = await closed_loop([running.target], prompts, callers)
+            begin = max(one.events_s[0] for one in run.calls)
+            end = min(one.events_s[-1] for one in run.calls)
+            events = sum(begin < event <= end for one in run.calls for event in one.events_s)
+            return events / (end - begin)
+
+        return {"prompt_rate": max(asyncio.run(alone(n)) for n in range(3)),
+                "output_rate": max(asyncio.run(together()) for _ in range(2))}
+
+    def unique_prompt_tokens(self, running: Running, case: Case, run: Run, seed: int) -> float:
+        """A group's shared tokens count once."""
+        total = sum(one.prompt_tokens for one in run.calls)
+        if not case.shared_words:
+            return total
+        made = asyncio.run(call(running.target, case.prompt(seed, 0, own_words=1), Run()))
+        shared = made.prompt_tokens - 1 - CHAT_TAIL_TOKENS
+        return total - (len(run.calls) - case.groups) * shared
+
+    def closed(self, case: Case, with_rates: bool, running: Running) -> dict:
+        seed = self.options.seed
+        warm = Case("warm", 2, 2, own_words=20)
+        asyncio.run(closed_loop([running.target], warm.prompts(seed + 99), 2))
+        rates = self.rates(running, case.callers, seed) if with_rates else {}
+        run = asyncio.run(closed_loop([running.target], case.prompts(seed), case.callers))
+        row = figures(run, self.options.slo_ttft_s, self.options.slo_tpot_s)
+        row["unique_prompt_tokens"] = self.unique_prompt_tokens(running, case, run, seed)
+        row["output_tokens"] = sum(one.output_tokens for one in run.calls)
+        return {**row, **rates}
+
+    def loop(self, case: Case) -> None:
+        call_tokens = case.shared_words + case.own_words + case.output_tokens + 60
+        for name in (DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS):
+            self.each(case.name, (name,), case.callers, call_tokens,
+                      lambda running, name=name: self.closed(case, name == DEEPMOAT, running))
+        rows = self.rows.get(case.name, {})
+        ideal = rows.get(DEEPMOAT)
+        for row in rows.values() if ideal else ():
+            # Everybody against the same ideal: what this machine computes without any waste.
+            seconds = row["unique_prompt_tokens"] / ideal["prompt_rate"] + \
+                row["output_tokens"] / ideal["output_rate"]
+            row["efficiency"] = seconds / row["wall_s"]
+
+    # The others
+
+    def intruder(self) -> None:
+        self.each("intruder", (DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS), special.STREAMS + 1, 4200,
+                  lambda running: asyncio.run(special.intruder(running, self.options.seed)))
+
+    def noisy(self) -> None:
+        self.each("noisy", (DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS), special.FLOOD_CALLERS + 1, 400,
+                  lambda running: asyncio.run(special.noisy(running, self.options.seed)), tenants=2)
+
+    def fairness(self) -> None:
+        self.each("fairness", (DEEPMOAT,), 16, 200, lambda running: asyncio.run(special.fairness(
+            running, self.options.seed, 32 if self.options.quick else 64)), tenants=2)
+
+    def schema(self) -> None:
+        self.each("schema", (DEEPMOAT, LLAMA_DEFAULT), 8, 400, lambda running: asyncio.run(
+            special.schema(running, self.options.seed, 16 if self.options.quick else 48)))
+
+    def cancels(self) -> None:
+        self.each("cancels", (DEEPMOAT, LLAMA_DEFAULT), 16, 200, lambda running: asyncio.run(
+            special.cancels(running, self.options.seed, 48 if self.options.quick else 96)))
+
+    def starts(self) -> None:
+        """Median milliseconds to ready, and the gateway's memory (without its worker)."""
+        seen: dict[str, list[float]] = {"first": [], "without_model": [], "with_model": []}
+        memory: dict[str, list[int]] = {"without_model": [], "with_model": []}
+        for number in range(START_ROUNDS):
+            server = Server(self.folder / f"empty{number}")
+            for kind in ("first", "without_model"):
+                with started(server) as seconds:
+                    seen[kind].append(seconds)
+                    memory["without_model"].append(processes.memory_kib(server.pid))
+        with_model = Server(self.folder / "with_model", None, self.model)
+        with started(with_model):
+            pass  # computes the model file's hash once
+        for _ in range(START_ROUNDS):
+            with started(with_model) as seconds:
+                seen["with_model"].append(seconds)
+                memory["with_model"].append(processes.memory_kib(with_model.pid))
+        row = {f"{kind}_ms": statistics.median(values) * 1e3 for kind, values in seen.items()}
+        row.update({f"memory_{kind}_mib": statistics.median(values) / 1024
+                    for kind, values in memory.items()})
+        self.rows["start"] = {DEEPMOAT: row}
 
     def run(self) -> None:
-        self.deepmoat()
-        self.llama("llama-server", self.options.cases, ())
-        for case in self.options.cases:
-            slots = case[1]
-            self.llama("llama-server -np N", [case],
-                       ("-np", str(slots), "-c", str(slots * SLOT_TOKENS)))
+        for case in CASES:
+            if self.options.quick:
+                case = Case(**{**case.__dict__, "requests": QUICK[case.name]})
+            if case.name in self.options.cases:
+                self.loop(case)
+        for name in SPECIAL:
+            if name in self.options.cases:
+                getattr(self, name)()
+        if "start" in self.options.cases:
+            self.starts()
+
+
+SPECIAL = ("intruder", "noisy", "fairness", "schema", "cancels")
+CASE_NAMES = (*(case.name for case in CASES), *SPECIAL, "start")
 
 
 @contextmanager
-def started(server: Server):
+def started(server: Server) -> Iterator[float]:
     """Starts the server and gives the seconds to its first 200 on /readyz."""
     begun_s = time.monotonic()
     server.launch()
@@ -113,105 +198,89 @@ def started(server: Server):
         server.discard()
 
 
-def starts(folder: Path) -> dict[str, float]:
-    """Median milliseconds to ready."""
-    seen: dict[str, list[float]] = {"first_start": [], "without_model": [], "with_model": []}
-    memory = []
-    for number in range(START_ROUNDS):
-        server = Server(folder / f"empty{number}")
-        with started(server) as seconds:
-            seen["first_start"].append(seconds)
-        with started(server) as seconds:
-            seen["without_model"].append(seconds)
-            memory.append(processes.memory_kib(server.pid))
-    with_model = demo_server(folder / "model")
-    with started(with_model):
-        pass  # computes the model file's hash once
-    for _ in range(START_ROUNDS):
-        with started(with_model) as seconds:
-            seen["with_model"].append(seconds)
-    result = {f"{name}_ms": statistics.median(values) * 1000 for name, values in seen.items()}
-    return {**result, "memory_without_model_kib": statistics.median(memory)}
+def chosen_variant(folder: Path, model: Path) -> str:
+    """The CPU variant that our worker finds safe here; llama-server gets the same."""
+    with deepmoat(folder, model) as running:
+        return running.server.model_status()["cpu_variant"]
 
 
-def median_rows(rounds: list[list[dict]]) -> list[dict]:
-    rows = []
-    for same in zip(*rounds, strict=True):
-        row = {name: value if isinstance(value, str) else statistics.median(r[name] for r in same)
-               for name, value in same[0].items()}
-        rows.append(row)
-    for row in rows:
-        peers = [r for r in rows if (r["workload"], r["callers"]) == (
-            row["workload"], row["callers"]) and r["contender"] != "deepmoat"]
-        if row["contender"] == "deepmoat" and peers:
-            row["ratio_tokens"] = row["tokens_per_s"] / max(p["tokens_per_s"] for p in peers)
-            row["ratio_first_token"] = row["first_token_p50_ms"] / min(
-                p["first_token_p50_ms"] for p in peers)
-    return rows
-
-
-def machine(variant: str) -> dict:
+def machine(options, variant: str) -> dict:
     cpu = next((line.partition(":")[2].strip()
                 for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
                 if line.startswith("model name")), platform.machine())
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
                             capture_output=True, text=True, check=False).stdout.strip()
-    digest = hashlib.sha256(model_file().read_bytes()).hexdigest()
+    with open(options.model, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"cpu": cpu, "cores": os.cpu_count(), "cpu_variant": variant, "commit": commit,
-            "model": model_file().name, "model_sha256": digest,
+            "model": options.model.name, "model_sha256": digest,
+            "llama_server": llama_server_build(),
+            "load_average": os.getloadavg()[0],
             "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def median_rows(rounds: list[dict]) -> dict:
+    return {case: {name: {key: statistics.median(one[case][name][key] for one in rounds)
+                          for key in row} for name, row in rows.items()}
+            for case, rows in rounds[0].items()}
 
 
 def markdown(result: dict) -> str:
     head = result["machine"]
     lines = [f"{head['cpu']}, {head['cores']} cores, CPU variant {head['cpu_variant']}, "
-             f"{head['model']}, commit {head['commit']}, {head['when']}, "
-             f"median of {result['rounds']} round(s)", "",
-             "| workload | callers | contender | output tokens/s | first token p50 / p99 ms "
-             "| CPU ms a call | ratio tokens/s | ratio first token |",
-             "|---|---|---|---|---|---|---|---|"]
-    for row in sorted(result["rows"], key=lambda r: (r["workload"], r["callers"])):
-        ratios = [f"{row[name]:.2f}" if name in row else ""
-                  for name in ("ratio_tokens", "ratio_first_token")]
-        lines.append(
-            f"| {row['workload']} | {row['callers']:.0f} | {row['contender']} "
-            f"| {row['tokens_per_s']:.1f} | {row['first_token_p50_ms']:.0f} / "
-            f"{row['first_token_p99_ms']:.0f} | {row['cpu_ms_per_call']:.0f} "
-            f"| {ratios[0]} | {ratios[1]} |")
-    own = {**result["start"], **result["memory"]}
-    lines += ["", "| Deepmoat | |", "|---|---|",
-              f"| start to ready, first start | {own['first_start_ms']:.0f} ms |",
-              f"| start to ready, without a model | {own['without_model_ms']:.0f} ms |",
-              f"| start to ready, with the model | {own['with_model_ms']:.0f} ms |",
-              f"| gateway memory, no model | {own['memory_without_model_kib'] / 1024:.1f} MiB |",
-              f"| gateway memory, model loaded, idle | {own['idle_kib'] / 1024:.1f} MiB |",
-              f"| gateway memory, after the load | {own['after_load_kib'] / 1024:.1f} MiB |"]
+             f"{head['model']}, commit {head['commit']}, llama-server of {head['llama_server']}, "
+             f"{head['when']}, median of {result['rounds']} round(s), load average before "
+             f"{head['load_average']:.1f}; goodput: first token within {result['slo_ttft_s']} s "
+             f"and {result['slo_tpot_s'] * 1e3:.0f} ms a token", ""]
+    loops = [case.name for case in CASES if case.name in result["rows"]]
+    if loops:
+        lines += ["| workload | contender | requests/s | goodput/s | efficiency | first token p50 / "
+                  "p99 ms | ms a token p50 | gap p99 / max ms | cached / prompt tokens |",
+                  "|---|---|---|---|---|---|---|---|---|"]
+    for case in loops:
+        for name, row in result["rows"][case].items():
+            shown = f"{row['efficiency']:.2f}" if "efficiency" in row else ""
+            lines.append(
+                f"| {case} | {name} | {row['requests_per_s']:.2f} | {row['goodput_per_s']:.2f} "
+                f"| {shown} | {row['ttft_p50_ms']:.0f} / {row['ttft_p99_ms']:.0f} "
+                f"| {row['tpot_p50_ms']:.0f} | {row['itl_p99_ms']:.0f} / {row['itl_max_ms']:.0f} "
+                f"| {row['cached_tokens_per_call']:.0f} / {row['prompt_tokens_per_call']:.0f} |")
+    for case in (*SPECIAL, "start"):
+        if case in result["rows"]:
+            rows = result["rows"][case]
+            keys = list(next(iter(rows.values())))
+            lines += ["", f"| {case} | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
+            lines += [f"| {name} | " + " | ".join(f"{row[key]:.4g}" for key in keys) + " |"
+                      for name, row in rows.items()]
+    for case in loops:
+        if "prompt_rate" in result["rows"][case].get(DEEPMOAT, {}):
+            row = result["rows"][case][DEEPMOAT]
+            lines += ["", f"Ideal of {case}: {row['unique_prompt_tokens']:.0f} unique prompt tokens "
+                      f"at {row['prompt_rate']:.0f}/s, {row['output_tokens']:.0f} output tokens at "
+                      f"{row['output_rate']:.0f}/s."]
     return "\n".join(lines)
-
-
-def chosen_variant(folder: Path) -> str:
-    """The CPU variant that our worker finds safe here; llama-server gets the same."""
-    server = demo_server(folder).start()
-    try:
-        variant = server.model_status()["cpu_variant"]
-        server.stop()
-        return variant
-    finally:
-        server.discard()
 
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of fewer calls")
+    parser.add_argument("--quick", action="store_true", help="fewer calls")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=sorted({case[0] for case in CASES}))
-    parser.add_argument("--callers", type=int, action="append", help="only these many callers")
+    parser.add_argument("--only", choices=CASE_NAMES, action="append", metavar="CASE",
+                        help=f"only these: {', '.join(CASE_NAMES)}")
+    parser.add_argument("--contender", choices=(DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS),
+                        action="append", dest="contenders")
+    parser.add_argument("--model", type=Path, help="a GGUF file (DEEPMOAT_MODEL)")
+    parser.add_argument("--llama-server", type=Path, help="the peer (DEEPMOAT_LLAMA_SERVER)")
+    parser.add_argument("--slo-ttft-s", type=float, default=3.0)
+    parser.add_argument("--slo-tpot-s", type=float, default=0.2)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "serving.json")
     options = parser.parse_args()
-    options.waves = 2 if options.quick else 4
-    options.cases = [case for case in CASES if options.only in (None, case[0])
-                     and (not options.callers or case[1] in options.callers)]
+    options.cases = options.only or CASE_NAMES
+    options.contenders = options.contenders or (DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS)
+    options.model = (options.model or model_file()).resolve()
+    if options.llama_server:
+        os.environ["DEEPMOAT_LLAMA_SERVER"] = str(options.llama_server.resolve())
     return options
 
 
@@ -219,18 +288,17 @@ def main() -> int:
     options = parse_options()
     with tempfile.TemporaryDirectory(prefix="deepmoat-bench-") as name:
         folder = Path(name)
-        variant = chosen_variant(folder / "variant")
-        say("start and memory")
-        result = {"machine": machine(variant), "rounds": options.rounds, "seed": options.seed,
-                  "start": starts(folder / "start")}
+        variant = chosen_variant(folder / "variant", options.model)
+        result = {"machine": machine(options, variant), "rounds": options.rounds,
+                  "seed": options.seed, "slo_ttft_s": options.slo_ttft_s,
+                  "slo_tpot_s": options.slo_tpot_s}
         rounds = []
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}, CPU variant {variant}")
-            one = Round(folder / f"round{number}", variant, options)
+            one = Bench(folder / f"round{number}", variant, options)
             one.run()
-            rounds.append(one)
-    result["memory"] = rounds[-1].memory
-    result["rows"] = median_rows([one.rows for one in rounds])
+            rounds.append(one.rows)
+    result["rows"] = median_rows(rounds)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(markdown(result))
