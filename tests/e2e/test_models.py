@@ -47,9 +47,10 @@ def wait_state(server: Server, name: str, state: str) -> dict:
     return states(server)[name]
 
 
-def ask(server: Server, model: str, key: str | None = None, **more):
-    with server.http(key or server.shared_key("user")) as client:
-        return client.post("/v1/chat/completions", json=body(model=model, max_tokens=2, **more))
+def ask(server: Server, model: str, text: str = "Say hello."):
+    with server.http(server.shared_key("user")) as client:
+        return client.post("/v1/chat/completions",
+                           json=body(text, model=model, max_tokens=2))
 
 
 def control(server: Server, verb: str, *more: object, check: bool = True):
@@ -60,7 +61,7 @@ def test_two_replicas_answer_and_are_counted(models: Server):
     ready = wait_state(models, "twins", "ready")
     assert len(ready["replicas"]) == 2
     assert ready["version"] and ready["memory_bytes"] > 0
-    answers = at_once(8, lambda i: ask(models, "twins", user=str(i)))
+    answers = at_once(8, lambda i: ask(models, "twins", f"{i}: say hello."))
     assert [answer.status_code for answer in answers] == [200] * 8
     wait_for("both have worked", lambda: all(
         replica["tokens_generated"] > 0 for replica in states(models)["twins"]["replicas"]))
