@@ -47,9 +47,11 @@ BAD_FIELDS = [
     ("logit_bias", [1], TYPE, None),
     ("logit_bias", {"x": 1}, VALUE, None),
     ("logit_bias", {"5": 101}, VALUE, None),
-    ("tools", [{"type": "function", "function": {"name": "f"}}], UNSUPPORTED, None),
-    ("response_format", {"type": "json_object"}, UNSUPPORTED, None),
-    ("logprobs", True, UNSUPPORTED, None),
+    ("tools", [{"type": "web_search"}], UNSUPPORTED, "tools[0].type"),
+    ("tool_choice", "required", VALUE, None),
+    ("response_format", {"type": "xml"}, VALUE, "response_format.type"),
+    ("logprobs", 3, TYPE, None),
+    ("functions", [{"name": "f"}], UNSUPPORTED, None),
 ]
 
 
@@ -94,7 +96,7 @@ def test_too_deep(http: httpx.Client, opening, closing):
 
 
 def test_prompt_of_completions(http: httpx.Client):
-    for prompt, code in ((None, MISSING), ("", VALUE), (5, TYPE), (["a", "b"], TYPE)):
+    for prompt, code in ((None, MISSING), ("", VALUE), (5, TYPE), (["a", "b"], VALUE)):
         answer = http.post("/v1/completions", json={"model": MODEL, "prompt": prompt})
         check_error(answer, 400, code, "prompt")
 
@@ -106,7 +108,7 @@ def test_unknown_data_class(http: httpx.Client):
 
 
 def test_unknown_address(http: httpx.Client):
-    for path in ("/", "/v1", "/v1/chat/completions/", "/v1/embeddings", "/../etc/passwd"):
+    for path in ("/", "/v1", "/v1/chat/completions/", "/v1/images", "/../etc/passwd"):
         check_error(http.get(path), 404, "unknown_url")
 
 
