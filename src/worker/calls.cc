@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/limits.h"
@@ -103,6 +104,15 @@ wire::FinishReason to_reason(engine::AnswerEnd end) {
   return wire::FINISH_STOP;
 }
 
+// What the queue before it takes at the speed so far; a guess while that is not known.
+std::uint32_t retry_after_s(const scheduler::Refusal& refusal) {
+  if (refusal.retry_after_ms == 0) {
+    return kRetryAfterSeconds;
+  }
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(
+      (refusal.retry_after_ms + 999) / 1000, std::numeric_limits<std::uint32_t>::max()));
+}
+
 }  // namespace
 
 Result<Call> make_call(const engine::Model& model, const PreparedCall& prepared) {
@@ -165,7 +175,7 @@ scheduler::Sampled draw(Call& call, std::uint64_t call_id, std::uint32_t index,
   return {.call = call_id, .choice = index, .token = drawn.token, .last = step.end.has_value()};
 }
 
-wire::Refused to_frame(const scheduler::Refusal& refusal, std::uint32_t queue_max) {
+wire::Refused to_frame(const scheduler::Refusal& refusal) {
   wire::Refused frame;
   frame.set_call_id(refusal.call);
   switch (refusal.kind) {
@@ -174,11 +184,20 @@ wire::Refused to_frame(const scheduler::Refusal& refusal, std::uint32_t queue_ma
       frame.set_message("the call's id is in use or its prompt is empty");
       break;
     case scheduler::Refusal::Kind::queue_full:
-    case scheduler::Refusal::Kind::tenant_queue_full:
-    case scheduler::Refusal::Kind::deadline:
       frame.set_kind(wire::Refused::QUEUE_FULL);
-      frame.set_message(fmt::format("{} calls wait for this model already", queue_max));
-      frame.set_retry_after_s(kRetryAfterSeconds);
+      frame.set_message(fmt::format("{} calls wait for this model already", refusal.waiting));
+      frame.set_retry_after_s(retry_after_s(refusal));
+      break;
+    case scheduler::Refusal::Kind::tenant_queue_full:
+      frame.set_kind(wire::Refused::QUEUE_FULL);
+      frame.set_message(
+          fmt::format("{} calls of your tenant wait for this model already", refusal.waiting));
+      frame.set_retry_after_s(retry_after_s(refusal));
+      break;
+    case scheduler::Refusal::Kind::deadline:
+      frame.set_kind(wire::Refused::DEADLINE);
+      frame.set_message("the call waited as long as it may and its turn had not come");
+      frame.set_retry_after_s(retry_after_s(refusal));
       break;
     case scheduler::Refusal::Kind::context_exceeded:
       frame.set_kind(wire::Refused::CONTEXT_EXCEEDED);

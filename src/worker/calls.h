@@ -36,6 +36,6 @@ struct Call {
 [[nodiscard]] scheduler::Sampled draw(Call& call, std::uint64_t call_id, std::uint32_t choice,
                                       std::span<const float> logits, Outbox& out);
 
-[[nodiscard]] wire::Refused to_frame(const scheduler::Refusal& refusal, std::uint32_t queue_max);
+[[nodiscard]] wire::Refused to_frame(const scheduler::Refusal& refusal);
 
 }  // namespace deepmoat::worker

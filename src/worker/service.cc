@@ -142,6 +142,7 @@ void Service::admit(PreparedCall prepared, scheduler::Inputs& inputs) {
   scheduler::NewCall fresh{.call = id, .tenant = request.tenant()};
   fresh.weight = request.weight() > 0 ? request.weight() : 1;
   fresh.priority = request.priority();
+  fresh.tenant_queue_max = request.tenant_queue_max();
   fresh.deadline_ms =
       request.wait_ms_max() == 0
           ? 0
@@ -172,7 +173,7 @@ void Service::count(const PreparedCall& prepared) {
 void Service::tell(const scheduler::Plan& plan) {
   for (const scheduler::Refusal& refusal : plan.refused) {
     wire::FromWorker frame;
-    *frame.mutable_refused() = to_frame(refusal, state_.config.queue_max);
+    *frame.mutable_refused() = to_frame(refusal);
     outbox_.put(frame);
     calls_.erase(refusal.call);
     tracks_.erase(refusal.call);
