@@ -112,5 +112,42 @@ TEST_F(MetricsServer, OpenOnLoopbackAndWithoutAliasesByConfiguration) {
   EXPECT_FALSE(page.contains("vllm:"));
 }
 
+// What the configuration says of a model and of a tenant reaches the worker with the call.
+class ConfiguredCall : public MetricsServer {
+ protected:
+  wire::InferRequest send(const std::string& more) {
+    RawClient client = server_.client();
+    const std::string body =
+        R"({"model":"demo","messages":[{"role":"user","content":"hello"}])" + more + "}";
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: " +
+                key(identity::Role::user) + "\r\ncontent-length: " + std::to_string(body.size()) +
+                "\r\nconnection: close\r\n\r\n" + body);
+    EXPECT_TRUE(client.rest().starts_with("HTTP/1.1 200"));
+    return server_.backend().last_request();
+  }
+};
+
+TEST_F(ConfiguredCall, DefaultsOfItsModelAndItsTenantsQueue) {
+  const wire::InferRequest plain = send("");
+  EXPECT_EQ(plain.sampling().temperature(), 1);
+  EXPECT_EQ(plain.max_tokens(), 0U);
+  Config config = *server_.config().get();
+  config.models.push_back(
+      {.name = "demo", .default_temperature = 0.25, .default_top_p = 0.5, .default_max_tokens = 7});
+  config.tenants.push_back({.name = "default", .weight = 3, .queue_max = 5, .wait_s_max = 2});
+  server_.config().replace(config);
+  const wire::InferRequest unnamed = send("");
+  EXPECT_EQ(unnamed.sampling().temperature(), 0.25F);
+  EXPECT_EQ(unnamed.sampling().top_p(), 0.5F);
+  EXPECT_EQ(unnamed.max_tokens(), 7U);
+  EXPECT_EQ(unnamed.weight(), 3);
+  EXPECT_EQ(unnamed.tenant_queue_max(), 5U);
+  EXPECT_EQ(unnamed.wait_ms_max(), 2000U);
+  const wire::InferRequest named = send(R"(,"temperature":1,"top_p":1,"max_tokens":9)");
+  EXPECT_EQ(named.sampling().temperature(), 1);
+  EXPECT_EQ(named.sampling().top_p(), 1);
+  EXPECT_EQ(named.max_tokens(), 9U);
+}
+
 }  // namespace
 }  // namespace deepmoat::gateway

@@ -31,6 +31,7 @@ class ScriptedBackend final : public backend::Backend {
   CallId submit(wire::InferRequest request, backend::EventSink sink) override {
     const std::lock_guard lock(mutex_);
     const CallId id(++last_id_);
+    last_request_ = request;
     const std::string wish =
         request.has_chat() ? request.chat().messages(0).content() : request.text();
     if (wish == "wait") {
@@ -68,6 +69,10 @@ class ScriptedBackend final : public backend::Backend {
   }
   [[nodiscard]] backend::ModelIdentity identity() const override { return {.version = "v"}; }
   void shut_down() override {}
+  [[nodiscard]] wire::InferRequest last_request() const {
+    const std::lock_guard lock(mutex_);
+    return last_request_;
+  }
   [[nodiscard]] int cancelled() const {
     const std::lock_guard lock(mutex_);
     return cancelled_;
@@ -108,6 +113,7 @@ class ScriptedBackend final : public backend::Backend {
 
   mutable std::mutex mutex_;
   std::uint64_t last_id_ = 0;
+  wire::InferRequest last_request_;
   int cancelled_ = 0;
   std::map<CallId, backend::EventSink> waiting_;
   std::vector<std::jthread> threads_;

@@ -172,7 +172,9 @@ std::optional<Refusal::Kind> Stepper::reason_against(const NewCall& call) const 
     return Refusal::Kind::queue_full;
   }
   const Tenant* tenant = s_.tenants.find(call.tenant);
-  if (tenant != nullptr && tenant->queued >= s_.config.tenant_queue_max) {
+  const std::uint32_t tenant_max =
+      call.tenant_queue_max > 0 ? call.tenant_queue_max : s_.config.tenant_queue_max;
+  if (tenant != nullptr && tenant->queued >= tenant_max) {
     return Refusal::Kind::tenant_queue_full;
   }
   return std::nullopt;

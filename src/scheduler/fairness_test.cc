@@ -41,6 +41,16 @@ TEST(Fairness, AQuietTenantDoesNotWaitBehindAFlood) {
   EXPECT_EQ(find_inconsistency(driver.state), std::nullopt);
 }
 
+TEST(Fairness, AQuietTenantsPromptGoesBeforeThoseThatRun) {
+  Driver driver({.running_max = 16, .step_tokens = 64});
+  driver.tick(flood(1, 1, "flood", 1500, 5));
+  driver.tick();
+  driver.tick({fresh_call(1000, "quiet", 60, 5)});
+  EXPECT_EQ(driver.rows(1000), 60U);
+  EXPECT_EQ(driver.rows(1), 4U);
+  EXPECT_TRUE(driver.plan.preempted.empty());
+}
+
 TEST(Fairness, TheLastSequenceOfATenantIsNotTakenForAnother) {
   Driver driver({.running_max = 3});
   driver.tick({fresh_call(1, "a", 50, 30), fresh_call(2, "b", 50, 30), fresh_call(3, "c", 50, 30)});
@@ -213,6 +223,17 @@ TEST(Refusals, ATenantsQueueIsBoundedByItself) {
   EXPECT_EQ(driver.plan.refused[0].waiting, 3U);
   driver.tick({fresh_call(50, "b", 20, 5)});
   EXPECT_TRUE(driver.plan.refused.empty());
+}
+
+TEST(Refusals, ATenantMayHaveABoundOfItsOwn) {
+  Driver driver({.running_max = 1, .queue_max = 20, .tenant_queue_max = 3});
+  std::vector<NewCall> calls = flood(1, 8, "a", 20, 5);
+  for (NewCall& call : calls) {
+    call.tenant_queue_max = 6;
+  }
+  driver.tick(calls);
+  ASSERT_EQ(driver.plan.refused.size(), 2U);
+  EXPECT_EQ(driver.plan.refused[0].kind, Refusal::Kind::tenant_queue_full);
 }
 
 TEST(Refusals, WhoWaitsBeyondItsDeadlineIsRefused) {

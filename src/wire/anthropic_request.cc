@@ -272,7 +272,7 @@ OrRefusal<InferenceCall> read_message_call(const Object& object) {
   call.stream = stream.value_or(false);
   CHECK_OK(read_stop(object, "stop_sequences", call.infer));
   CHECK_OK(read_scheduling(object, call.infer));
-  CHECK_OK(read_sampling(object, call.infer));
+  CHECK_OK(read_sampling(object, call));
   return call;
 }
 

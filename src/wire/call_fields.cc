@@ -94,8 +94,8 @@ OrRefusal<> read_model(const Object& object, InferenceCall& call) {
   return {};
 }
 
-OrRefusal<> read_sampling(const Object& object, InferRequest& infer) {
-  Sampling& sampling = *infer.mutable_sampling();
+OrRefusal<> read_sampling(const Object& object, InferenceCall& call) {
+  Sampling& sampling = *call.infer.mutable_sampling();
   TRY(const auto temperature, read_number(object, "temperature", 0, 2));
   TRY(const auto top_p, read_number(object, "top_p", 0, 1));
   TRY(const auto min_p, read_number(object, "min_p", 0, 1));
@@ -104,6 +104,8 @@ OrRefusal<> read_sampling(const Object& object, InferRequest& infer) {
   TRY(const auto frequency, read_number(object, "frequency_penalty", -2, 2));
   TRY(const auto seed, read_integer(object, "seed", std::numeric_limits<std::int64_t>::min(),
                                     std::numeric_limits<std::int64_t>::max()));
+  call.names_temperature = temperature.has_value();
+  call.names_top_p = top_p.has_value();
   sampling.set_temperature(static_cast<float>(temperature.value_or(1)));
   sampling.set_top_p(static_cast<float>(top_p.value_or(1)));
   sampling.set_min_p(static_cast<float>(min_p.value_or(0)));

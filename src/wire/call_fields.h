@@ -16,7 +16,7 @@ inline constexpr std::int64_t kAnswerTokensMax = 10'000'000;
 [[nodiscard]] OrRefusal<> read_optional_model(const Object& object, InferenceCall& call);
 
 // temperature, top_p, top_k, min_p, penalties, seed, logit_bias.
-[[nodiscard]] OrRefusal<> read_sampling(const Object& object, InferRequest& infer);
+[[nodiscard]] OrRefusal<> read_sampling(const Object& object, InferenceCall& call);
 
 // Texts that end the answer: one, or a list.
 [[nodiscard]] OrRefusal<> read_stop(const Object& object, std::string_view name,

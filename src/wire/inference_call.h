@@ -37,6 +37,8 @@ struct InferenceCall {
   ModelName model;  // empty: the default model (predict only)
   InferRequest infer;
   bool stream = false;
+  bool names_temperature = false;  // else the model's default may go over ours
+  bool names_top_p = false;
   AnswerOptions options;
 };
 

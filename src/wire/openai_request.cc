@@ -54,7 +54,7 @@ OrRefusal<> read_shared(const Object& object, InferenceCall& call, std::uint32_t
     CHECK_OK(read_format(*format, "response_format", true, call.infer));
   }
   CHECK_OK(read_grammar(object, call.infer));
-  return read_sampling(object, call.infer);
+  return read_sampling(object, call);
 }
 
 // --- tools ---

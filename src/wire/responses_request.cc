@@ -302,7 +302,7 @@ OrRefusal<InferenceCall> read_response_call(const Object& object) {
   TRY(const auto stream, read_bool(object, "stream"));
   call.stream = stream.value_or(false);
   CHECK_OK(read_scheduling(object, call.infer));
-  CHECK_OK(read_sampling(object, call.infer));
+  CHECK_OK(read_sampling(object, call));
   call.infer.set_n(1);
   call.options.settings = settings(object);
   return call;

@@ -81,6 +81,7 @@ void set_tenant(wire::InferRequest& infer, const TenantId& tenant, const Config&
   const std::int64_t wait_s =
       settings.wait_s_max > 0 ? settings.wait_s_max : config.limits.wait_s_max;
   infer.set_wait_ms_max(static_cast<std::uint32_t>(wait_s * 1000));
+  infer.set_tenant_queue_max(static_cast<std::uint32_t>(settings.queue_max));
 }
 
 }  // namespace

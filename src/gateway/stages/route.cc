@@ -53,6 +53,25 @@ wire::OrRefusal<> check_adapter(const wire::InferenceCall& call, const Model& mo
       .param = "adapter"});
 }
 
+// What the model's configuration says of calls that say nothing.
+void apply_defaults(wire::InferenceCall& call, const Config& config) {
+  const auto model = std::ranges::find(config.models, call.model.value(), &ModelConfig::name);
+  if (model == config.models.end()) {
+    return;
+  }
+  wire::Sampling& sampling = *call.infer.mutable_sampling();
+  if (!call.names_temperature && model->default_temperature >= 0) {
+    sampling.set_temperature(static_cast<float>(model->default_temperature));
+  }
+  if (!call.names_top_p && model->default_top_p >= 0) {
+    sampling.set_top_p(static_cast<float>(model->default_top_p));
+  }
+  const bool writes = !call.infer.has_embed() && !call.infer.has_rerank();
+  if (writes && call.infer.max_tokens() == 0) {
+    call.infer.set_max_tokens(static_cast<std::uint32_t>(model->default_max_tokens));
+  }
+}
+
 wire::Refusal unknown_model(const ModelName& name) {
   wire::Refusal refusal{.status = 404,
                         .type = "invalid_request_error",
@@ -81,6 +100,7 @@ wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
     return std::unexpected(unknown_model(name));
   }
   CHECK_OK(check_adapter(call.admitted.inference, *model));
+  apply_defaults(call.admitted.inference, *services.config.get());
   trail.record.route = chosen->local ? "local" : chosen->backend;
   trail.record.model = name.value();
   trail.record.model_version = model->version();
