@@ -140,7 +140,9 @@ Preparer::Preparer(const engine::Model& model, const Clock& clock,
 std::expected<PreparedCall, wire::Refused> Preparer::prepare(wire::InferRequest request) const {
   PreparedCall call;
   call.arrived_ns = clock_.mono_ns();
-  if (!request.has_embed() && !request.has_rerank()) {
+  // What this model is not for goes on as it is, to be refused by name.
+  if (model_.facts().task == engine::Task::generate && !request.has_embed() &&
+      !request.has_rerank()) {
     Result<engine::Prompt> prompt = make_prompt(model_, request);
     if (!prompt) {
       return std::unexpected(to_refused(request.call_id(), prompt.error()));

@@ -119,7 +119,9 @@ scheduler::Config first_config(const Options& options) {
 }
 
 // What the scheduler must know of the model that was loaded.
-void fit_config(const engine::Model& model, const Options& options, scheduler::Config& config) {
+// `free_bytes`: of the machine's memory before the model was loaded; later the sandbox hides it.
+void fit_config(const engine::Model& model, const Options& options, std::uint64_t free_bytes,
+                scheduler::Config& config) {
   const engine::ModelFacts& facts = model.facts();
   const engine::MemoryShape& shape = model.memory().shape();
   config.cells = facts.cells;
@@ -145,7 +147,7 @@ void fit_config(const engine::Model& model, const Options& options, scheduler::C
   config.cell_bytes = model.memory().cell_bytes();
   config.host_bytes_max =
       options.spill_mib ? *options.spill_mib * kMib
-                        : std::min(available_memory_bytes() / kSpillShare, kSpillMibMax * kMib);
+                        : std::min(free_bytes / kSpillShare, kSpillMibMax * kMib);
 }
 
 std::vector<std::filesystem::path> readable_files(const Options& options) {
@@ -214,7 +216,7 @@ Result<Started> start(const Options& options, Outbox* outbox) {
   TRY(started.model, engine::Model::load(wanted));
   if (started.model->facts().task == engine::Task::generate) {
     CHECK_OK(started.model->self_test());
-    fit_config(*started.model, options, started.config);
+    fit_config(*started.model, options, wanted.memory_bytes * kMemoryShare, started.config);
   } else {
     CHECK_OK(engine::Embedder(*started.model).self_test());
   }

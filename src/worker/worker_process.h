@@ -1,6 +1,7 @@
 // A real deepmoat-worker behind a socketpair, for tests and measurements. One thread.
 #pragma once
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -24,6 +25,9 @@ struct CallRecord {
   std::map<std::uint32_t, std::string> content;
   std::map<std::uint32_t, std::uint32_t> delta_tokens;
   std::map<std::uint32_t, wire::FinishReason> reasons;
+  std::map<std::uint32_t, std::vector<wire::Logprob>> logprobs;
+  std::vector<std::vector<float>> vectors;
+  std::vector<float> scores;
   std::optional<wire::Finished> finished;
   std::optional<wire::Refused> refused;
   [[nodiscard]] bool ended() const { return finished || refused; }
@@ -33,7 +37,7 @@ class WorkerProcess {
  public:
   explicit WorkerProcess(std::vector<std::string> arguments) {
     std::array<int, 2> pair{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()) != 0) {
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
       return;
     }
     ours_.reset(pair[0]);
@@ -46,7 +50,7 @@ class WorkerProcess {
     argv.push_back(nullptr);
     pid_ = ::fork();
     if (pid_ == 0) {
-      ::close(ours_.get());
+      ::fcntl(theirs.get(), F_SETFD, 0);  // this one alone: a worker of another test keeps none
       ::execv(DEEPMOAT_WORKER_BINARY, argv.data());
       ::_exit(127);
     }
@@ -139,6 +143,14 @@ class WorkerProcess {
       CallRecord& call = calls[frame.delta().call_id()];
       call.content[frame.delta().index()] += frame.delta().content();
       call.delta_tokens[frame.delta().index()] += frame.delta().tokens();
+      auto& logprobs = call.logprobs[frame.delta().index()];
+      logprobs.insert(logprobs.end(), frame.delta().logprobs().begin(),
+                      frame.delta().logprobs().end());
+    } else if (frame.has_vectors()) {
+      take(frame.vectors());
+    } else if (frame.has_scores()) {
+      calls[frame.scores().call_id()].scores.assign(frame.scores().values().begin(),
+                                                    frame.scores().values().end());
     } else if (frame.has_choice_finished()) {
       calls[frame.choice_finished().call_id()].reasons[frame.choice_finished().index()] =
           frame.choice_finished().reason();
@@ -154,6 +166,15 @@ class WorkerProcess {
       tried_variant = frame.progress().cpu_variant();
     } else if (!frame.fatal().empty()) {
       fatal = frame.fatal();
+    }
+  }
+
+  void take(const wire::Vectors& frame) {
+    auto& vectors = calls[frame.call_id()].vectors;
+    const auto width = static_cast<std::ptrdiff_t>(frame.width());
+    vectors.resize(frame.first());
+    for (auto at = frame.values().begin(); at != frame.values().end(); at += width) {
+      vectors.emplace_back(at, at + width);
     }
   }
 

@@ -200,7 +200,7 @@ def make_deepseek32(model: Builder) -> dict:
     return latent_metadata("deepseek32", 2) | {
         "deepseek32.attention.indexer.head_count": HEADS,
         "deepseek32.attention.indexer.key_length": 64,
-        "deepseek32.attention.indexer.top_k": 256,
+        "deepseek32.attention.indexer.top_k": CONTEXT,  # random scores have no margin
     }
 
 
