@@ -80,7 +80,8 @@ BANS = (
         where=r"^src/", but_in=TESTS),
     Ban("output", r"\bstd::(?:cout|cerr|clog)\b|(?<!\w)(?:std::)?f?printf\s*\(|\bfmt::print\b",
         "write through base/log.h; only the programs' own commands print", where=r"^src/",
-        but_in=r"^src/cli/|^src/base/log|^src/worker/(?:main|probe|startup)\.cc$|" + TESTS),
+        but_in=r"^src/cli/|^src/base/log|^src/worker/(?:main|probe|startup|gguf_tool)\.cc$|"
+        + TESTS),
     Ban("detach", r"[.>]detach\(\)", "keep the std::jthread as a member, so that it is joined"),
     Ban("coroutine", r"\bco_(?:await|return|yield)\b",
         "coroutines live in gateway/ (and above it); elsewhere use a callback or a thread",

@@ -5,9 +5,9 @@
 
 #include "base/hex.h"
 #include "base/random.h"
-#include "catalog/entry_json.h"
 #include "cli/installation.h"
 #include "cli/local_client.h"
+#include "gateway/catalog_service.h"
 
 namespace deepmoat::cli {
 
@@ -50,90 +50,46 @@ class OfflineDesk final : public ModelDesk {
               const Clock& clock)
       : installation_(std::move(installation)),
         catalog_(installation_->database(), folder.models()),
-        clock_(clock) {}
+        service_(catalog_, installation_->audit_log(), clock, nullptr) {}
 
   Result<Json> list() override {
-    return audited<Json>("model.list", audit::Operation::read, "",
-                         [&](std::string&) { return listed(); });
+    TRY(const identity::Actor actor, local_actor());
+    return service_.list(actor);
   }
-
-  Result<Json> add(const Json& request, const std::string& incoming) override {
-    TRY(catalog::Entry entry, catalog::entry_from(request));
-    entry.provenance.imported_by = fmt::format("local:{}", ::getuid());
-    entry.created_ms = clock_.unix_ms();
-    return audited<Json>(
-        "model.import", audit::Operation::write, entry.name + " sha256:" + entry.sha256,
-        [&](std::string& resource) {
-          return shown(catalog_.add(std::move(entry), catalog_.folder() / incoming), resource);
-        });
+  Result<Json> add(const Json& entry, const std::string& incoming) override {
+    TRY(const identity::Actor actor, local_actor());
+    Json request = entry;
+    request["incoming"] = incoming;
+    return service_.add(actor, request);
   }
-
   Result<Json> pin(const std::string& name, const std::string& version) override {
-    return audited<Json>("model.pin", audit::Operation::write, name, [&](std::string& resource) {
-      return shown(catalog_.pin(name, version), resource);
-    });
+    TRY(const identity::Actor actor, local_actor());
+    return service_.pin(actor, name, version);
   }
-
   Result<Json> unpin(const std::string& name) override {
-    return audited<Json>("model.unpin", audit::Operation::write, name,
-                         [&](std::string&) -> Result<Json> {
-                           CHECK_OK(catalog_.unpin(name));
-                           return Json{{"name", name}};
-                         });
+    TRY(const identity::Actor actor, local_actor());
+    return service_.unpin(actor, name);
   }
-
   Result<Json> remove(const std::string& name, const std::string& version) override {
-    return audited<Json>("model.remove", audit::Operation::erase, name, [&](std::string& resource) {
-      return shown(catalog_.remove(name, version, nullptr), resource);
-    });
+    TRY(const identity::Actor actor, local_actor());
+    return service_.remove(actor, name, version);
   }
 
  private:
-  Result<Json> listed() {
-    TRY(const auto entries, catalog_.list());
-    Json list = Json::array();
-    for (const catalog::Entry& entry : entries) {
-      list.push_back(catalog::to_json(entry));
-    }
-    return list;
-  }
-
-  static Result<Json> shown(const Result<catalog::Entry>& entry, std::string& resource) {
-    if (!entry) {
-      return std::unexpected(entry.error());
-    }
-    resource = entry->name + " " + entry->label() + " sha256:" + entry->sha256;
-    return catalog::to_json(*entry);
-  }
-
-  // Intent, body, result. The body may say better what the record is about.
-  template <class T, class Body>
-  Result<T> audited(const char* action, audit::Operation operation, std::string resource,
-                    const Body& body) {
+  static Result<identity::Actor> local_actor() {
     TRY(const std::string id, random_bytes(16));
-    audit::Record record;
-    record.operation = operation;
-    record.request_id = to_hex(id);
-    record.operator_id = fmt::format("local:{}", ::getuid());
-    record.role = "admin";
-    record.authentication = "command_line";
-    record.ip_address = "local";
-    record.action = action;
-    record.resource = resource;
-    TRY(record.intent_sequence, installation_->audit_log().append_and_wait(record));
-    Result<T> done = body(resource);
-    record.phase = audit::Phase::result;
-    record.resource = resource;
-    record.outcome = done ? audit::Outcome::success : audit::Outcome::failed;
-    record.reason = done ? std::string() : std::string(code_name(done.error().code));
-    TRY(const std::uint64_t result, installation_->audit_log().append_and_wait(record));
-    (void)result;
-    return done;
+    identity::Actor actor;
+    actor.operator_id = fmt::format("local:{}", ::getuid());
+    actor.role = "admin";
+    actor.authentication = "command_line";
+    actor.ip_address = "local";
+    actor.request_id = to_hex(id);
+    return actor;
   }
 
   std::unique_ptr<Installation> installation_;
   catalog::Catalog catalog_;
-  const Clock& clock_;
+  gateway::CatalogService service_;
 };
 
 }  // namespace

@@ -8,41 +8,41 @@ constexpr std::string_view kText = R"text(The archive of the harbour office
 
 On the morning when the new cranes were to be counted, Ilse Marwood found that the ledger of the
 harbour office ended in the middle of a word. The last entry had been made by her predecessor, a
-careful man who wrote the weather before the cargo and the cargo before the name of the ship. "Wind
-from the south-west, falling," it said, and then "four hundred and twelve sacks of bar". Nobody in
-the building could tell her whether the word had been meant to be barley or bark, and the ship had
-left eleven days earlier with a fair tide and no forwarding address.
+careful man who wrote the weather before the cargo and the cargo before the name of the ship.
+"Wind from the south-west, falling," it said, and then "four hundred and twelve sacks of bar".
+Nobody in the building could tell her whether the word had been meant to be barley or bark, and
+the ship had left eleven days earlier with a fair tide and no forwarding address.
 
 She did what the rules asked. She drew a line under the unfinished word, wrote the date and her
-initials beside it, and began a new page. A register that has been corrected without a trace is worth
-less than one with an honest gap: the first can only be believed, the second can be checked. Her
-deputy thought this was excessive. He had worked for an insurance company, where an open question was
-a cost, and he proposed to ask the mill at the other end of the valley what it had received. The mill
-answered by return of post that it had received barley, three hundred and ninety-eight sacks of it,
-and that it would like to know what had become of the other fourteen.
+initials beside it, and began a new page. A register that has been corrected without a trace is
+worth less than one with an honest gap: the first can only be believed, the second can be checked.
+Her deputy thought this was excessive. He had worked for an insurance company, where an open
+question was a cost, and he proposed to ask the mill at the other end of the valley what it had
+received. The mill answered by return of post that it had received barley, three hundred and
+ninety-eight sacks of it, and that it would like to know what had become of the other fourteen.
 
-So the gap had become a difference, and a difference needs an explanation. They measured the sheds.
-They weighed ten sacks that were still standing by the wall and found that each was heavier than the
-tariff allowed, by about three and a half per cent. If all the sacks had been filled in the same way,
-three hundred and ninety-eight of them would weigh as much as four hundred and twelve of the lawful
-kind. The harbour had counted weight and called it sacks; the mill had counted sacks. Both were right,
-and the missing fourteen had never existed.
+So the gap had become a difference, and a difference needs an explanation. They measured the
+sheds. They weighed ten sacks that were still standing by the wall and found that each was heavier
+than the tariff allowed, by about three and a half per cent. If all the sacks had been filled in
+the same way, three hundred and ninety-eight of them would weigh as much as four hundred and
+twelve of the lawful kind. The harbour had counted weight and called it sacks; the mill had
+counted sacks. Both were right, and the missing fourteen had never existed.
 
-Ilse wrote the explanation on one page, attached the two letters, and had it copied into the ledger
-under the line that she had drawn. Then she changed the form. From now on it had a column for the
-number of pieces and another one for the weight, and neither could be left empty. The deputy, who had
-to print four thousand of these forms, asked whether it would not be simpler to trust people to write
-down what they saw. She said that she did trust them. It was the next reader whom she did not want to
-force into it.
+Ilse wrote the explanation on one page, attached the two letters, and had it copied into the
+ledger under the line that she had drawn. Then she changed the form. From now on it had a column
+for the number of pieces and another one for the weight, and neither could be left empty. The
+deputy, who had to print four thousand of these forms, asked whether it would not be simpler to
+trust people to write down what they saw. She said that she did trust them. It was the next reader
+whom she did not want to force into it.
 
 How to keep a small server running through the winter
 
-First, write down what it does. A machine that nobody can describe is a machine that nobody dares to
-switch off. Second, measure before you change anything: the temperature of the room at night, the free
-space on each disk, the time that a restart takes. Third, change one thing at a time and wait a day.
-Most faults of the cold season are not caused by the cold but by the dry air, which lets sparks jump
-from a pullover to a connector, and by the holidays, during which a certificate ends that everybody
-remembered in October.
+First, write down what it does. A machine that nobody can describe is a machine that nobody dares
+to switch off. Second, measure before you change anything: the temperature of the room at night,
+the free space on each disk, the time that a restart takes. Third, change one thing at a time and
+wait a day. Most faults of the cold season are not caused by the cold but by the dry air, which
+lets sparks jump from a pullover to a connector, and by the holidays, during which a certificate
+ends that everybody remembered in October.
 
 | check              | how often    | limit        | what to do when it is over |
 |--------------------|--------------|--------------|----------------------------|

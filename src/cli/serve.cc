@@ -164,6 +164,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .models = served->models(),
                              .blocking = blocking};
   services.fleet = &served->fleet();
+  services.catalog = &served->catalog();
   TRY(server, gateway::Server::start(services, tls));
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);

@@ -32,6 +32,8 @@ class ServedModels {
 
   [[nodiscard]] const gateway::Models& models() const { return models_; }
   [[nodiscard]] backend::ModelFleet& fleet() { return fleet_; }
+  // To be used on the database's thread.
+  [[nodiscard]] catalog::Catalog& catalog() { return catalog_; }
 
  private:
   // What a worker of it is started with.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/blocking.h"
+#include "gateway/catalog_admin.h"
 #include "gateway/key_json.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
@@ -178,7 +179,7 @@ bool audits_itself(Handler handler) {
     case Handler::expire_key:
       return true;
     default:
-      return false;
+      return is_catalog(handler);
   }
 }
 
@@ -205,8 +206,11 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
   }
   const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));
-  std::move_only_function<Response()> work = [&keys = services.keys, shared_call, lifetime_days] {
-    return act_on_keys(keys, actor_of(*shared_call), shared_call->received, lifetime_days);
+  std::move_only_function<Response()> work = [&services, shared_call, lifetime_days] {
+    if (is_catalog(shared_call->received.route->handler)) {
+      return act_on_catalog(services, actor_of(*shared_call), shared_call->received);
+    }
+    return act_on_keys(services.keys, actor_of(*shared_call), shared_call->received, lifetime_days);
   };
   Response response = co_await run_blocking<Response>(services.blocking, std::move(work));
   co_return response;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/secret.h"
+#include "catalog/catalog.h"
 #include "gateway/metrics.h"
 #include "gateway/models.h"
 #include "identity/authenticator.h"
@@ -46,7 +47,8 @@ struct Services {
   boost::asio::thread_pool& blocking;  // one thread: the database's
   std::atomic<bool> draining = false;
   Metrics metrics = {};
-  backend::ModelFleet* fleet = nullptr;                       // none: the models stay as they are
+  backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
+  catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 

@@ -1,0 +1,113 @@
+#include "gateway/catalog_service.h"
+
+#include <exception>
+#include <utility>
+
+#include "catalog/entry_json.h"
+
+namespace deepmoat::gateway {
+
+namespace {
+
+using Json = CatalogService::Json;
+
+Result<Json> shown(const Result<catalog::Entry>& entry, std::string& resource) {
+  if (!entry) {
+    return std::unexpected(entry.error());
+  }
+  resource = entry->name + " " + entry->label() + " sha256:" + entry->sha256;
+  return catalog::to_json(*entry);
+}
+
+bool is_refusal(Code code) {
+  return code == Code::invalid_argument || code == Code::not_found || code == Code::already_exists;
+}
+
+}  // namespace
+
+CatalogService::CatalogService(catalog::Catalog& catalog, audit::Log& log, const Clock& clock,
+                               catalog::InUse in_use)
+    : catalog_(catalog), log_(log), clock_(clock), in_use_(std::move(in_use)) {}
+
+// Intent, body, result. The body may say better what the record is about.
+template <class Body>
+Result<Json> CatalogService::audited(const identity::Actor& actor, const char* action,
+                                     audit::Operation operation, std::string resource,
+                                     const Body& body) {
+  audit::Record record;
+  record.operation = operation;
+  record.request_id = actor.request_id;
+  record.tenant = actor.tenant.value();
+  record.operator_id = actor.operator_id;
+  record.key_id = actor.key_id;
+  record.role = actor.role;
+  record.authentication = actor.authentication;
+  record.ip_address = actor.ip_address;
+  record.action = action;
+  record.resource = resource;
+  TRY(record.intent_sequence, log_.append_and_wait(record));
+  Result<Json> done = body(resource);
+  record.phase = audit::Phase::result;
+  record.resource = resource;
+  record.outcome = done                            ? audit::Outcome::success
+                   : is_refusal(done.error().code) ? audit::Outcome::refused
+                                                   : audit::Outcome::failed;
+  if (!done) {
+    record.reason = code_name(done.error().code);
+  }
+  TRY([[maybe_unused]] const std::uint64_t written, log_.append_and_wait(std::move(record)));
+  return done;
+}
+
+Result<Json> CatalogService::list(const identity::Actor& actor) {
+  return audited(actor, "model.list", audit::Operation::read, "",
+                 [this](std::string&) -> Result<Json> {
+                   TRY(const auto entries, catalog_.list());
+                   Json list = Json::array();
+                   for (const catalog::Entry& entry : entries) {
+                     list.push_back(catalog::to_json(entry));
+                   }
+                   return list;
+                 });
+}
+
+Result<Json> CatalogService::add(const identity::Actor& actor, const Json& request) {
+  TRY(catalog::Entry entry, catalog::entry_from(request));
+  const std::string incoming =
+      request.contains("incoming") && request["incoming"].is_string() ? request["incoming"] : "";
+  if (!incoming.starts_with(".incoming-") || incoming.find('/') != std::string::npos) {
+    return fail(Code::invalid_argument,
+                "incoming: must name a file that an import has written, .incoming-...");
+  }
+  entry.provenance.imported_by = actor.operator_id;
+  entry.created_ms = clock_.unix_ms();
+  return audited(actor, "model.import", audit::Operation::write,
+                 entry.name + " sha256:" + entry.sha256, [&](std::string& resource) {
+                   return shown(catalog_.add(std::move(entry), catalog_.folder() / incoming),
+                                resource);
+                 });
+}
+
+Result<Json> CatalogService::pin(const identity::Actor& actor, const std::string& name,
+                                 const std::string& version) {
+  return audited(actor, "model.pin", audit::Operation::write, name, [&](std::string& resource) {
+    return shown(catalog_.pin(name, version), resource);
+  });
+}
+
+Result<Json> CatalogService::unpin(const identity::Actor& actor, const std::string& name) {
+  return audited(actor, "model.unpin", audit::Operation::write, name,
+                 [&](std::string&) -> Result<Json> {
+                   CHECK_OK(catalog_.unpin(name));
+                   return Json{{"name", name}};
+                 });
+}
+
+Result<Json> CatalogService::remove(const identity::Actor& actor, const std::string& name,
+                                    const std::string& version) {
+  return audited(actor, "model.remove", audit::Operation::erase, name, [&](std::string& resource) {
+    return shown(catalog_.remove(name, version, in_use_), resource);
+  });
+}
+
+}  // namespace deepmoat::gateway
