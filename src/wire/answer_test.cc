@@ -372,6 +372,7 @@ TEST(Anthropic, ErrorsAndKeepAlive) {
   EXPECT_EQ(stream->keep_alive(), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
   const auto list = events(stream->failed({.status = 503, .message = "gone"}, answer({{}})));
   EXPECT_EQ(list[0]["error"]["type"], "overloaded_error");
+  EXPECT_EQ(list[0]["request_id"], "chatcmpl-1");
   EXPECT_EQ(error_body(invalid("n", "no"), ErrorShape::anthropic, "r1"),
             R"({"type":"error","error":{"type":"invalid_request_error","message":"no"},)"
             R"("request_id":"r1"})");

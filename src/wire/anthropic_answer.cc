@@ -125,7 +125,10 @@ class MessageWriter final : public AnswerWriter {
 
   [[nodiscard]] std::string failed(const Refusal& refusal,
                                    [[maybe_unused]] const Answer& answer) override {
-    return sse_named_event("error", error_body(refusal, ErrorShape::anthropic));
+    const std::string_view prefix = id_prefix(Shape::message);
+    std::string_view request_id = head_.id;
+    request_id.remove_prefix(request_id.starts_with(prefix) ? prefix.size() : 0);
+    return sse_named_event("error", error_body(refusal, ErrorShape::anthropic, request_id));
   }
 
   [[nodiscard]] std::string keep_alive() const override { return event({{"type", "ping"}}); }
