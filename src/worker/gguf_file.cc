@@ -377,8 +377,8 @@ Result<GgufFile> read_gguf(std::string_view bytes) {
   }
   file.version = *version;
   if (*keys > std::min(kKeysMax, cursor.left() / kKeyHeadBytesMin)) {
-    return refuse(
-        fmt::format("{} keys of metadata are more than {} or than fit into it", *keys, kKeysMax));
+    return refuse(fmt::format("{} keys of metadata are more than {}, or than the bytes that it has",
+                              *keys, kKeysMax));
   }
   if (*tensors > std::min(kTensorsMax, cursor.left() / kTensorHeadBytesMin)) {
     return refuse(fmt::format(

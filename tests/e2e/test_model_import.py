@@ -132,7 +132,7 @@ def gguf_head(keys: int, tensors: int) -> bytes:
     (b"not a model at all", "no GGUF file"),
     (gguf_head(2**63, 0), "keys of metadata"),
     (gguf_head(0, 2**64 - 1), "tensors are more"),
-    (gguf_head(1, 0) + struct.pack("<Q", 2**64 - 1), "key 0"),
+    (gguf_head(1, 0) + struct.pack("<QQ", 2**64 - 1, 0), "key 0"),
     (gguf_head(1, 0) + struct.pack("<Q1sIQ", 1, b"x", 8, 2**63), "\"x\""),
 ])
 def test_crafted_files_are_refused(tmp_path: Path, content: bytes, why: str):
@@ -144,6 +144,37 @@ def test_crafted_files_are_refused(tmp_path: Path, content: bytes, why: str):
                              crafted], capture_output=True, text=True, check=False, timeout=60,
                             env=environment())
     assert served.returncode == 1 and why in served.stderr
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def lora(architecture: str) -> bytes:
+    """An adapter of rank 1 for one matrix of 32 x 32."""
+    keys = {"general.architecture": architecture, "general.type": "adapter",
+            "adapter.type": "lora"}
+    head = gguf_head(len(keys), 2)
+    for key, value in keys.items():
+        head += text(key) + struct.pack("<I", 8) + text(value)
+    for number, (half, shape) in enumerate((("a", (32, 1)), ("b", (1, 32)))):
+        head += text(f"blk.0.attn_q.weight.lora_{half}") + struct.pack("<I2QIQ", 2, *shape, 0,
+                                                                     number * 128)
+    return head + bytes(-len(head) % 32) + bytes(2 * 128)
+
+
+def test_an_adapter_belongs_to_a_model(tmp_path: Path):
+    data, adapter, other = tmp_path / "data", tmp_path / "style.gguf", tmp_path / "other.gguf"
+    adapter.write_bytes(lora("llama"))
+    other.write_bytes(lora("gemma3"))
+    base = ("--adapter", "--base", "smol")
+    assert "smol" in refusal("import", "--data", data, adapter, *base)
+    import_model(data, model_file(), "--name", "smol", "--quantize", "none")
+    assert "--adapter" in refusal("import", "--data", data, adapter)
+    assert "gemma3" in refusal("import", "--data", data, other, *base)
+    entry = import_model(data, adapter, *base)
+    assert (entry["name"], entry["kind"], entry["base"]) == ("style", "adapter", "smol")
+    assert entry["parameters"] == 64 and sha256_of(Path(entry["file"])) == sha256_of(adapter)
 
 
 def test_a_file_that_was_cut_is_refused(tmp_path: Path):
