@@ -35,7 +35,7 @@ class Sequences : public ::testing::TestWithParam<const char*> {
     options.file = tests::tiny_model(GetParam());
     ASSERT_FALSE(options.file.empty()) << "run ./test, or set DEEPMOAT_MODEL to a GGUF file";
     options.window = WindowMemory::checkpoints;
-    options.cells = 2048;
+    options.cells = 4096;
     options.sequences = 4;
     options.batch_tokens = 64;
     auto model = Model::load(options);

@@ -145,9 +145,9 @@ void fit_config(const engine::Model& model, const Options& options, std::uint64_
   config.share_cells = shape.unified;
   config.partial_checkpoints = shape.partial;
   config.cell_bytes = model.memory().cell_bytes();
-  config.host_bytes_max =
-      options.spill_mib ? *options.spill_mib * kMib
-                        : std::min(free_bytes / kSpillShare, kSpillMibMax * kMib);
+  config.host_bytes_max = options.spill_mib
+                              ? *options.spill_mib * kMib
+                              : std::min(free_bytes / kSpillShare, kSpillMibMax * kMib);
 }
 
 std::vector<std::filesystem::path> readable_files(const Options& options) {
