@@ -17,7 +17,8 @@ Response answer(const Result<Json>& result) {
   return {.body = result->dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
-// A version that a worker holds under its name, or an adapter by the name of one that a worker holds.
+// A version that a worker holds under its name, or an adapter by the name of one that a worker
+// holds.
 bool in_use(const Services& services, const catalog::Entry& entry) {
   return std::ranges::any_of(services.models.all(), [&entry](const auto& model) {
     if (entry.kind == catalog::Kind::model) {

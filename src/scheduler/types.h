@@ -47,14 +47,14 @@ struct Config {
 
 struct NewCall {
   std::uint64_t call = 0;
-  std::string tenant = {};          // fairness and queue bounds go by this
-  double weight = 1;                // of the tenant
-  std::uint32_t priority = 0;       // class; 0 goes before 1
+  std::string tenant = {};             // fairness and queue bounds go by this
+  double weight = 1;                   // of the tenant
+  std::uint32_t priority = 0;          // class; 0 goes before 1
   std::uint32_t tenant_queue_max = 0;  // of this tenant; 0: as in the Config
-  std::uint64_t deadline_ms = 0;    // on Inputs::now_ms; refused when it waits beyond; 0: none
-  std::string salt = {};            // calls of different salts never share a prefix
-  std::uint32_t public_tokens = 0;  // so many first tokens are public: shared across salts
-  AdapterId adapter = 0;            // calls of different adapters never share a prefix
+  std::uint64_t deadline_ms = 0;       // on Inputs::now_ms; refused when it waits beyond; 0: none
+  std::string salt = {};               // calls of different salts never share a prefix
+  std::uint32_t public_tokens = 0;     // so many first tokens are public: shared across salts
+  AdapterId adapter = 0;               // calls of different adapters never share a prefix
   std::vector<Token> prompt = {};
   std::vector<std::uint32_t> marks = {};  // positions where messages end, rising; units end there
   std::uint32_t max_tokens = 0;           // 0: as many as the context holds
