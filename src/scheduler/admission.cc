@@ -30,7 +30,7 @@ std::uint32_t Stepper::class_of(const Branch& branch) const {
 
 Stepper::Turn Stepper::turn_of(const Branch& branch) const {
   const Tenant& tenant = s_.tenants.at(branch.tenant);
-  Turn turn{class_of(branch), tenant.service, tenant.running, branch.order, branch.choice};
+  Turn turn{class_of(branch), tenant.service, tenant.served, branch.order, branch.choice};
   const auto lent = lent_.find(branch.sequence);
   return branch.sequence >= 0 && lent != lent_.end() ? std::min(turn, lent->second) : turn;
 }

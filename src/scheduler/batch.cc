@@ -63,6 +63,9 @@ void Stepper::add_chunk(Branch& branch, std::uint32_t end, bool decode) {
                          .decode = decode});
   budget_ -= count;
   s_.work += decode ? kAnswerService : kPromptService * count;
+  if (!decode) {
+    s_.tenants.at(branch.tenant).served = s_.steps;
+  }
   if (!decode && end > branch.charged) {  // answers are paid for when they are drawn
     const std::uint32_t unpaid = end - std::max(branch.charged, from);
     s_.tenants.charge(branch.tenant, kPromptService * unpaid);

@@ -20,8 +20,8 @@ class Stepper {
   Plan run();
 
  private:
-  // Who goes first: class, service of the tenant, its running sequences, arrival.
-  using Turn = std::tuple<std::uint32_t, double, std::uint32_t, std::uint64_t, std::uint32_t>;
+  // Who goes first: class, service of the tenant, when it was last served, arrival, choice.
+  using Turn = std::tuple<std::uint32_t, double, std::uint64_t, std::uint64_t, std::uint32_t>;
 
   struct Candidate {
     Match match;

@@ -24,6 +24,7 @@ struct Tenant {
   std::uint32_t calls = 0;    // that have not ended
   std::uint32_t queued = 0;   // of these, never admitted
   std::uint32_t running = 0;  // sequences
+  std::uint64_t served = 0;   // step in which it last had rows for a prompt
 };
 
 // Not thread-safe.
