@@ -19,6 +19,8 @@ string(JSON llama_libraries GET "${llama_json}" lib_dir)
 
 # Where libllama.so and the CPU variants lie; the worker loads the variants from this folder.
 set(DEEPMOAT_LLAMA_LIB_DIR ${llama_libraries} CACHE INTERNAL "Folder of llama.cpp's libraries")
+# Chat templates of many models, for tests.
+set(DEEPMOAT_LLAMA_TEMPLATES ${llama_tree}/models/templates CACHE INTERNAL "llama.cpp's templates")
 
 add_library(deepmoat_llama INTERFACE)
 target_include_directories(deepmoat_llama SYSTEM INTERFACE

@@ -36,6 +36,10 @@ SDIST_PREFIX = f"llama_cpp_python-{VERSION}/vendor/llama.cpp/"
 PARTS = ("CMakeLists.txt", "LICENSE", "licenses", "cmake", "common", "ggml", "include",
          "scripts", "src", "tools", "vendor")
 
+# What only tests read: chat templates of many models. It decides nothing that is built, so it has
+# no part in the entry's name.
+TEMPLATES = "models/templates"
+
 ROOT = Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "cmake" / "llama.cpp-patches"
 REQUIREMENTS = ROOT / "tools" / "llama_requirements.txt"
@@ -156,6 +160,24 @@ def prepare_source(named: Path | None, entry: Path) -> None:
     stamp.touch()
 
 
+def prepare_templates(named: Path | None, entry: Path) -> None:
+    target = entry / "source" / TEMPLATES
+    if target.is_dir():
+        return
+    partial = entry / "templates.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if named is not None and named.is_dir():
+        if (named / TEMPLATES).is_dir():
+            shutil.copytree(named / TEMPLATES, partial / TEMPLATES)
+    else:
+        extract(named or fetch_archive(), partial, TEMPLATES + "/")
+    if (partial / TEMPLATES).is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (partial / TEMPLATES).rename(target)
+    shutil.rmtree(partial)
+
+
 def fetch_archive() -> Path:
     """The pinned source package. pip runs the package's build backend to learn its name, so that
     backend is pinned too and comes with hashes into an environment of its own."""
@@ -171,13 +193,15 @@ def fetch_archive() -> Path:
                              bring=BRING)
 
 
-def extract(archive: Path, target: Path) -> None:
+def extract(archive: Path, target: Path, only: str = "") -> None:
     with tarfile.open(archive) as tar:
         for member in tar:
             if not member.name.startswith(SDIST_PREFIX):
                 continue
             member.name = member.name.removeprefix(SDIST_PREFIX)
-            if member.name.split("/", 1)[0] in PARTS:
+            wanted = member.name.startswith(only) if only \
+                else member.name.split("/", 1)[0] in PARTS
+            if wanted:
                 tar.extract(member, target, filter="data")
 
 
@@ -259,6 +283,7 @@ def ensure_llama(source: str | None, variants: str, with_server: bool, jobs: int
     targets = [*ENGINE_TARGETS, *(SERVER_TARGETS if with_server else ())]
     with packages.locked(entry, "llama.cpp"):
         prepare_source(named, entry)
+        prepare_templates(named, entry)
         Build(entry, jobs).ensure([] if variants == "all" else local_variants(), targets)
     binaries = entry / "build" / "bin"
     return {"source": str(entry / "source"), "lib_dir": str(binaries), "bin_dir": str(binaries)}

@@ -20,7 +20,8 @@ struct AnswerFormat {
   bool plain_runs = true;          // common letters and marks never begin markup
   std::set<Token> shown;           // control tokens whose text the parser needs, e.g. <think>
   std::vector<std::string> stops;  // texts that end an answer in this template
-  std::vector<std::string> marks;  // markup that must not be seen as content
+  std::vector<std::string> call_words;  // tool calls begin with one of these
+  std::vector<std::string> marks;       // markup that must not be seen as content
   ThinkingTags thinking;
 };
 

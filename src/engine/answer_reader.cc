@@ -4,6 +4,7 @@
 #include <array>
 #include <exception>
 #include <span>
+#include <utility>
 
 #include "base/random.h"
 #include "engine/answer_format.h"
@@ -27,6 +28,8 @@ bool plain(std::string_view text) {
            kMarks.find(c) != std::string_view::npos;
   });
 }
+
+constexpr std::string_view kSpace = " \t\r\n";
 
 // What `now` has more than `sent`. Nothing when it has changed its mind: sent text stays.
 std::string grown(const std::string& sent, const std::string& now) {
@@ -66,8 +69,11 @@ struct AnswerReader::Parts {
   std::string before_content = {};  // of an answer that goes on: not handed out
   std::string before_reasoning = {};
   Growing growing = Growing::unknown;  // all text goes there as it is
+  std::string held_content = {};       // white space that may turn out to be at the end
+  std::string held_reasoning = {};
+  bool content_begun = false;  // of what was handed out
+  bool reasoning_begun = false;
   std::uint64_t parses = 0;
-  bool failed = false;
 
   common_chat_msg parse(bool partial) {
     ++parses;
@@ -100,14 +106,15 @@ struct AnswerReader::Parts {
     }
   }
 
-  void take(const common_chat_msg& now, bool last, std::size_t fed, AnswerDelta& delta) {
+  // `fed`: what is new in the text since the last parse.
+  void take(const common_chat_msg& now, bool last, std::string_view fed, AnswerDelta& delta) {
     const std::string more_content = grown(before_content + content, now.content);
     const std::string more_reasoning = grown(before_reasoning + reasoning, now.reasoning_content);
     content += more_content;
     reasoning += more_reasoning;
-    growing = more_content.size() == fed && more_reasoning.empty()   ? Growing::content
-              : more_reasoning.size() == fed && more_content.empty() ? Growing::reasoning
-                                                                     : Growing::unknown;
+    growing = more_content == fed && more_reasoning.empty()   ? Growing::content
+              : more_reasoning == fed && more_content.empty() ? Growing::reasoning
+                                                              : Growing::unknown;
     delta.content += more_content;
     delta.reasoning += more_reasoning;
     take_calls(now, last, delta);
@@ -128,10 +135,31 @@ struct AnswerReader::Parts {
     return true;
   }
 
+  // Templates put lines around thoughts and before calls; they are no part of either.
+  void trim(bool last, AnswerDelta& delta) {
+    const auto apply = [](std::string& text, std::string& held, bool begun) {
+      const std::size_t first = begun ? 0 : text.find_first_not_of(kSpace);
+      text.erase(0, first);  // npos: all
+      if (text.empty()) {
+        return;
+      }
+      text.insert(0, std::exchange(held, {}));
+      const std::size_t end = text.find_last_not_of(kSpace) + 1;
+      held = text.substr(end);
+      text.erase(end);
+    };
+    apply(delta.reasoning, held_reasoning, reasoning_begun);
+    reasoning_begun = reasoning_begun || !delta.reasoning.empty();
+    apply(delta.content, held_content, content_begun || reasoning.empty());
+    content_begun = content_begun || !delta.content.empty();
+    if (last && calls.empty()) {
+      delta.content += std::exchange(held_content, {});
+    }
+  }
+
   // The model did not keep to its format. What was understood stays; the rest is shown unless it
   // holds markup.
   void take_broken(bool last, AnswerDelta& delta) {
-    failed = true;
     if (!last || !content.empty() || !reasoning.empty() || !calls.empty()) {
       return;
     }
@@ -141,6 +169,50 @@ struct AnswerReader::Parts {
     if (!markup) {
       delta.content += raw;
       content += raw;
+    }
+  }
+
+  void read(std::string_view text, AnswerDelta& delta) {
+    raw += text;
+    if (take_plain(text, delta)) {
+      return;
+    }
+    const std::size_t waiting = raw.size() - parsed;
+    if (raw.size() > kParseAlwaysBytes && waiting < raw.size() / kParseShare) {
+      growing = Growing::unknown;
+      return;
+    }
+    try {
+      const common_chat_msg now = parse(true);
+      take(now, false, std::string_view(raw).substr(raw.size() - waiting), delta);
+    } catch (const std::exception&) {
+      take_broken(false, delta);
+    }
+  }
+
+  // A text that a limit cut, or that breaks its format, is still read as far as it goes.
+  void read_end(bool whole, AnswerDelta& delta) {
+    if (whole && try_take(raw, false, whole, delta)) {
+      return;
+    }
+    std::size_t call = std::string::npos;
+    for (const std::string& word : format->call_words) {
+      call = std::min(call, raw.find(word));
+    }
+    const bool before =
+        call != std::string::npos && try_take(raw.substr(0, call), true, whole, delta);
+    if (!try_take(raw, true, whole, delta) && !before) {
+      take_broken(true, delta);
+    }
+  }
+
+  bool try_take(const std::string& text, bool partial, bool last, AnswerDelta& delta) {
+    try {
+      ++parses;
+      take(common_chat_parse(text, partial, format->parser), last, {}, delta);
+      return true;
+    } catch (const std::exception&) {
+      return false;
     }
   }
 };
@@ -156,8 +228,10 @@ AnswerReader::AnswerReader(std::shared_ptr<const AnswerFormat> format)
     p.before_content = before.content;
     p.before_reasoning = before.reasoning_content;
   } catch (const std::exception&) {
-    p.failed = true;
+    p.before_content.clear();  // then its beginning is seen again
   }
+  p.content_begun = !p.before_content.empty();
+  p.reasoning_begun = !p.before_reasoning.empty();
 }
 
 AnswerReader::AnswerReader(AnswerReader&& other) noexcept = default;
@@ -171,22 +245,9 @@ AnswerDelta AnswerReader::feed(std::string_view text) {
     delta.content = text;
     return delta;
   }
-  if (text.empty()) {
-    return delta;
-  }
-  p.raw += text;
-  if (p.take_plain(text, delta)) {
-    return delta;
-  }
-  const std::size_t waiting = p.raw.size() - p.parsed;
-  if (p.raw.size() > kParseAlwaysBytes && waiting < p.raw.size() / kParseShare) {
-    p.growing = Parts::Growing::unknown;
-    return delta;
-  }
-  try {
-    p.take(p.parse(true), false, waiting, delta);
-  } catch (const std::exception&) {
-    p.take_broken(false, delta);
+  if (!text.empty()) {
+    p.read(text, delta);
+    p.trim(false, delta);
   }
   return delta;
 }
@@ -194,22 +255,10 @@ AnswerDelta AnswerReader::feed(std::string_view text) {
 AnswerDelta AnswerReader::finish(bool whole) {
   Parts& p = *parts_;
   AnswerDelta delta;
-  if (p.format == nullptr || !p.format->parsed) {
-    return delta;
+  if (p.format != nullptr && p.format->parsed) {
+    p.read_end(whole, delta);
+    p.trim(true, delta);
   }
-  // A text that a limit cut, or that breaks its format, is still read as far as it goes.
-  for (const bool partial : {false, true}) {
-    if (!whole && !partial) {
-      continue;
-    }
-    try {
-      p.take(p.parse(partial), whole, 0, delta);
-      return delta;
-    } catch (const std::exception&) {
-      continue;
-    }
-  }
-  p.take_broken(true, delta);
   return delta;
 }
 

@@ -91,14 +91,16 @@ float range_that_matters(std::size_t vocabulary, float temperature) {
 }
 
 void Candidates::gather(std::span<const float> logits, float least) {
-  tokens_.clear();
-  logits_.clear();
+  tokens_.resize(logits.size());
+  logits_.resize(logits.size());
+  std::size_t kept = 0;  // written always and counted if kept: no branch to mispredict
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] >= least) {
-      tokens_.push_back(static_cast<Token>(i));
-      logits_.push_back(logits[i]);
-    }
+    tokens_[kept] = static_cast<Token>(i);
+    logits_[kept] = logits[i];
+    kept += logits[i] >= least ? 1 : 0;
   }
+  tokens_.resize(kept);
+  logits_.resize(kept);
 }
 
 void Candidates::assign(std::span<const TokenLogit> tokens) {

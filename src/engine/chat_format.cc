@@ -72,6 +72,18 @@ bool calls_tools(const common_chat_templates_inputs& inputs) {
   return !inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
 }
 
+// A template that adds a system message of its own makes the analysis take that for a part of what
+// begins a user's message: what matters starts at the last control token that begins any message.
+void shorten_delimiters(common_chat_msg_delimiters& all, const llama_vocab* vocab) {
+  for (common_chat_msg_delimiter& one : all.delimiters) {
+    if (one.tokens.empty() || !llama_vocab_is_control(vocab, one.tokens.front())) {
+      continue;
+    }
+    const auto last = std::find(one.tokens.rbegin(), one.tokens.rend(), one.tokens.front());
+    one.tokens.erase(one.tokens.begin(), last.base() - 1);
+  }
+}
+
 ThinkingTags tags_of(const std::string& start, const std::vector<std::string>& ends,
                      const std::string& generation) {
   ThinkingTags tags{.start = start, .ends = ends};
@@ -95,11 +107,22 @@ ChatFormats::ChatFormats(const common_chat_templates* templates, const llama_voc
       thinking_ends_ = params.thinking_end_tags;
     }
     delimiters_ = params.message_delimiters;
+    // Not every analysis finds where answers begin; the generation prompt says it.
+    std::string answer = params.generation_prompt.substr(
+        0, thinks_ ? params.generation_prompt.find(thinking_start_) : std::string::npos);
+    answer.erase(answer.find_last_not_of(" \r\n") + 1);
+    const bool known = std::ranges::any_of(delimiters_.delimiters, [](const auto& one) {
+      return one.role == COMMON_CHAT_ROLE_ASSISTANT && !one.delimiter.empty();
+    });
+    if (!known && !answer.empty()) {
+      delimiters_.add(COMMON_CHAT_ROLE_ASSISTANT, answer);
+    }
   } catch (const std::exception&) {
     special_ = true;  // it refuses the plainest chat: each call is told so
   }
   if (vocab_ != nullptr) {
     delimiters_.tokenize(vocab_);
+    shorten_delimiters(delimiters_, vocab_);
   }
   std::erase_if(delimiters_.delimiters,
                 [](const common_chat_msg_delimiter& one) { return one.tokens.empty(); });
@@ -188,6 +211,7 @@ std::shared_ptr<const AnswerFormat> ChatFormats::make_format(
   for (const common_grammar_trigger& trigger : params.grammar_triggers) {
     if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD && !trigger.value.empty()) {
       format->marks.push_back(trigger.value);
+      format->call_words.push_back(trigger.value);
       const std::size_t first = trigger.value.find_first_not_of(" \n");
       const char c = first == std::string::npos ? 'a' : trigger.value[first];
       format->plain_runs =

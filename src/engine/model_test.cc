@@ -9,10 +9,10 @@
 #include "engine/answer.h"
 #include "engine/backends.h"
 #include "engine/prompt.h"
+#include "engine/real_model.h"
 #include "engine/sampler.h"
 
 namespace deepmoat::engine {
-namespace {
 
 Model* shared_model() {
   static const std::unique_ptr<Model> model = []() -> std::unique_ptr<Model> {
@@ -29,7 +29,7 @@ Model* shared_model() {
     }
     ModelOptions options;
     options.file = file;
-    options.threads = 2;
+    options.threads = 1;  // other tests run beside
     options.cells = 1024;
     options.sequences = 8;
     options.batch_tokens = 128;
@@ -40,13 +40,10 @@ Model* shared_model() {
   return model.get();
 }
 
-class RealModel : public ::testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_NE(shared_model(), nullptr) << "run ./test, or set DEEPMOAT_MODEL to a GGUF file";
-  }
-  Model& model_ = *shared_model();
+namespace {
 
+class RealModel : public RealModelTest {
+ protected:
   std::size_t control_tokens(const std::string& text) {
     const auto prompt = make_chat_prompt(model_, {.messages = {{.role = "user", .content = text}}});
     EXPECT_TRUE(prompt.has_value()) << (prompt ? "" : prompt.error().message);

@@ -37,6 +37,77 @@ constexpr std::array kIgnoredKeywords = {"not",           "if",
 constexpr std::array kNumberKeywords = {"minimum", "maximum", "exclusiveMinimum",
                                         "exclusiveMaximum"};
 
+// A rough reading of what llama.cpp's converter takes, because it prints the patterns that it does
+// not, and those are the caller's.
+class PatternCheck {
+ public:
+  explicit PatternCheck(std::string_view pattern) : text_(pattern) {}
+
+  bool expressible() {
+    if (text_.size() < 2 || text_.front() != '^' || text_.back() != '$') {
+      return false;
+    }
+    text_ = text_.substr(1, text_.size() - 2);
+    while (at_ < text_.size()) {
+      if (!step()) {
+        return false;
+      }
+    }
+    return depth_ == 0;
+  }
+
+ private:
+  bool step() {
+    const char c = text_[at_++];
+    switch (c) {
+      case '\\':
+        return escape("^$.[](){}|*+?trn\\\"-");
+      case '[':
+        return char_class();
+      case '(':
+        ++depth_;
+        if (at_ < text_.size() && text_[at_] == '?') {
+          at_ += 2;
+          return at_ <= text_.size() && text_[at_ - 1] == ':';
+        }
+        return true;
+      case ')':
+        return depth_-- > 0;
+      case '{': {
+        const std::size_t end = text_.find('}', at_);
+        const bool numbers =
+            end != std::string_view::npos && end > at_ &&
+            text_.substr(at_, end - at_).find_first_not_of("0123456789,") == std::string_view::npos;
+        at_ = numbers ? end + 1 : at_;
+        return numbers;
+      }
+      default:
+        return c != '^' && c != '$' && c != ']' && c != '}';
+    }
+  }
+
+  bool escape(std::string_view plain) {
+    if (at_ >= text_.size()) {
+      return false;
+    }
+    const char c = text_[at_++];
+    return plain.find(c) != std::string_view::npos || c == 'x' || c == 'u' || c == 'U';
+  }
+
+  bool char_class() {
+    while (at_ < text_.size() && text_[at_] != ']') {
+      if (text_[at_++] == '\\' && !escape("trn\\\"[]-")) {
+        return false;
+      }
+    }
+    return at_++ < text_.size();
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  int depth_ = 0;
+};
+
 class SchemaCheck {
  public:
   SchemaCheck(const Json& root, bool exact) : root_(root), exact_(exact) {}
@@ -130,6 +201,12 @@ class SchemaCheck {
     }
     if (schema.contains("minLength") || schema.contains("maxLength") || schema.contains("format")) {
       return refuse(place, "pattern cannot be combined with minLength, maxLength or format");
+    }
+    const std::string cannot =
+        "this pattern cannot be enforced: begin it with ^, end it with $, and use no lookaround, "
+        "anchors inside, or classes like \\d";
+    if (!PatternCheck(pattern.get_ref<const std::string&>()).expressible()) {
+      return refuse(place, cannot);
     }
     try {
       const std::string grammar = json_schema_to_grammar(
