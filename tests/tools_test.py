@@ -101,7 +101,7 @@ class LlamaTest(Sandbox):
     def test_every_patch_gives_its_reason_and_effect(self):
         for patch in llama.patches():
             text = patch.read_text(encoding="utf-8")
-            self.assertRegex(text.split("\n--- ")[0], r"(?s)Why: .*Effect: ", patch.name)
+            self.assertRegex(text.split("\n--- ")[0], r"(?s)Why: .*Effect\b[^:]*: ", patch.name)
 
 
 class ModelTest(Sandbox):
