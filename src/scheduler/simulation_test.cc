@@ -21,7 +21,7 @@
 namespace deepmoat::scheduler {
 namespace {
 
-constexpr std::uint64_t kSeeds = 1500;
+constexpr std::uint64_t kSeeds = 600;
 constexpr std::uint64_t kTicksMax = 30'000;
 
 struct Script {
