@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -126,7 +127,8 @@ class Bench:
     # The others
 
     def intruder(self) -> None:
-        self.each("intruder", (DEEPMOAT, LLAMA_DEFAULT, LLAMA_SLOTS), special.STREAMS + 1, 4200,
+        # Not with 4 slots: the intruder would wait until a stream has ended.
+        self.each("intruder", (DEEPMOAT, LLAMA_SLOTS), special.STREAMS + 1, 4200,
                   lambda running: asyncio.run(special.intruder(running, self.options.seed)))
 
     def noisy(self) -> None:
@@ -285,6 +287,7 @@ def parse_options():
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no server is left behind
     options = parse_options()
     with tempfile.TemporaryDirectory(prefix="deepmoat-bench-") as name:
         folder = Path(name)
