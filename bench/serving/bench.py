@@ -236,8 +236,8 @@ def markdown(result: dict) -> str:
              f"and {result['slo_tpot_s'] * 1e3:.0f} ms a token", ""]
     loops = [case.name for case in CASES if case.name in result["rows"]]
     if loops:
-        lines += ["| workload | contender | requests/s | goodput/s | efficiency | first token p50 / "
-                  "p99 ms | ms a token p50 | gap p99 / max ms | cached / prompt tokens |",
+        lines += ["| workload | contender | requests/s | goodput/s | efficiency | first token p50 "
+                  "/ p99 ms | ms a token p50 | gap p99 / max ms | cached / prompt tokens |",
                   "|---|---|---|---|---|---|---|---|---|"]
     for case in loops:
         for name, row in result["rows"][case].items():
@@ -257,8 +257,8 @@ def markdown(result: dict) -> str:
     for case in loops:
         if "prompt_rate" in result["rows"][case].get(DEEPMOAT, {}):
             row = result["rows"][case][DEEPMOAT]
-            lines += ["", f"Ideal of {case}: {row['unique_prompt_tokens']:.0f} unique prompt tokens "
-                      f"at {row['prompt_rate']:.0f}/s, {row['output_tokens']:.0f} output tokens at "
+            lines += ["", f"Ideal of {case}: {row['unique_prompt_tokens']:.0f} unique prompt "
+                      f"tokens at {row['prompt_rate']:.0f}/s, {row['output_tokens']:.0f} output tokens at "
                       f"{row['output_rate']:.0f}/s."]
     return "\n".join(lines)
 

@@ -65,5 +65,5 @@ QUICK = {"shared-1x16": 32, "shared-8x32": 64, "distinct-16": 32, "long-1x32": 6
 
 
 def json_prompts(seed: int, count: int) -> list[Prompt]:
-    return [Prompt([{"role": "user", "content": f"Describe {words(f'{seed}/json{n}', 4)} as JSON."}],
-                   160, SCHEMA) for n in range(count)]
+    texts = (f"Describe {words(f'{seed}/json{n}', 4)} as JSON." for n in range(count))
+    return [Prompt([{"role": "user", "content": text}], 160, SCHEMA) for text in texts]
