@@ -166,6 +166,13 @@ TEST_F(Damage, EverySingleBitFlipIsFound) {
 
 TEST_F(Damage, OpeningAFlippedLogNeverInventsARecord) {
   write_log(40);
+  // Opening looks at the last segment with records and at what is prepared behind it, if it is.
+  std::uint64_t looked_at = count_;
+  SegmentHeader header;
+  while (parse_segment_header(original_[looked_at - 1], header) != nullptr ||
+         frames_of(original_[looked_at - 1]).empty()) {
+    --looked_at;
+  }
   std::mt19937_64 random(2);
   for (int round = 0; round < 400; ++round) {
     restore();
@@ -179,7 +186,7 @@ TEST_F(Damage, OpeningAFlippedLogNeverInventsARecord) {
             .has_value();
     const VerifyReport report = verified(folder_);
     ASSERT_LE(report.records, records_);
-    if (opened && segment + 1 >= count_) {
+    if (opened && segment >= looked_at) {
       ASSERT_TRUE(report.intact()) << describe(report);
       ASSERT_FALSE(report.torn_tail);
       ASSERT_GE(report.records + 1, records_);  // at most the last one was taken for a tear
