@@ -258,8 +258,8 @@ def markdown(result: dict) -> str:
         if "prompt_rate" in result["rows"][case].get(DEEPMOAT, {}):
             row = result["rows"][case][DEEPMOAT]
             lines += ["", f"Ideal of {case}: {row['unique_prompt_tokens']:.0f} unique prompt "
-                      f"tokens at {row['prompt_rate']:.0f}/s, {row['output_tokens']:.0f} output tokens at "
-                      f"{row['output_rate']:.0f}/s."]
+                      f"tokens at {row['prompt_rate']:.0f}/s, {row['output_tokens']:.0f} output "
+                      f"tokens at {row['output_rate']:.0f}/s."]
     return "\n".join(lines)
 
 
