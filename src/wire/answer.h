@@ -37,8 +37,8 @@ struct Choice {
 // All that a backend said, gathered.
 class Answer {
  public:
-  // REQUIRES: choices >= 1
-  explicit Answer(std::uint32_t choices = 1) : choices(choices) {}
+  // REQUIRES: count >= 1
+  explicit Answer(std::uint32_t count = 1) : choices(count) {}
 
   std::vector<Choice> choices;
   Usage usage;

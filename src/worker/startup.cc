@@ -159,15 +159,25 @@ std::vector<std::filesystem::path> readable_files(const Options& options) {
   return files;
 }
 
+// The check's error says what is wrong; this one also where.
+Result<GgufFacts> check_named(const std::filesystem::path& file,
+                              std::vector<std::filesystem::path> parts) {
+  Result<GgufFacts> facts = check_model_files(std::move(parts));
+  if (!facts) {
+    facts.error().message = file.string() + ": " + facts.error().message;
+  }
+  return facts;
+}
+
 // Before llama.cpp opens them.
 Result<> check_files(const Options& options) {
-  TRY(const GgufFacts model, check_model_files(model_parts(options.model)));
+  TRY(const GgufFacts model, check_named(options.model, model_parts(options.model)));
   if (model.kind != "model") {
     return fail(Code::invalid_argument,
                 options.model.string() + " is no model but a " + model.kind);
   }
   for (const AdapterFile& adapter : options.adapters) {
-    TRY(const GgufFacts facts, check_model_files({adapter.file}));
+    TRY(const GgufFacts facts, check_named(adapter.file, {adapter.file}));
     if (facts.kind != "adapter" || facts.architecture != model.architecture) {
       return fail(
           Code::invalid_argument,
