@@ -76,8 +76,10 @@ class ResponseWriter final : public AnswerWriter {
   }
 
   [[nodiscard]] std::string begin() override {
-    return event("response.created", response_member("in_progress")) +
-           event("response.in_progress", response_member("in_progress"));
+    // One after the other: operands of + may be evaluated in any order, and events are numbered.
+    std::string bytes = event("response.created", response_member("in_progress"));
+    bytes += event("response.in_progress", response_member("in_progress"));
+    return bytes;
   }
 
   [[nodiscard]] std::string delta(const Delta& delta) override {
