@@ -121,20 +121,21 @@ def compiler_identity() -> str:
     return shown.stdout.splitlines()[0] + os.uname().machine
 
 
-def patches() -> list[Path]:
-    return sorted(PATCHES.glob("*.patch"))
+def patches(peer: bool = False) -> list[Path]:
+    """All, or for a peer to compare with: what chooses CPU variants alone, none of our kernels."""
+    return sorted(PATCHES.glob("0001-*.patch" if peer else "*.patch"))
 
 
-def entry_name(source_digest: str) -> str:
+def entry_name(source_digest: str, peer: bool = False) -> str:
     digest = hashlib.sha256()
     for word in (source_digest, compiler_identity(), *FLAGS):
         digest.update(word.encode() + b"\0")
-    for patch in patches():
+    for patch in patches(peer):
         digest.update(patch.read_bytes())
-    return f"llama-{VERSION}-{digest.hexdigest()[:12]}"
+    return f"llama-{VERSION}-{'peer-' if peer else ''}{digest.hexdigest()[:12]}"
 
 
-def prepare_source(named: Path | None, entry: Path) -> None:
+def prepare_source(named: Path | None, entry: Path, peer: bool = False) -> None:
     """Puts the patched tree into entry/source. The stamp is written last."""
     source, stamp = entry / "source", entry / "source.done"
     if stamp.exists():
@@ -151,7 +152,7 @@ def prepare_source(named: Path | None, entry: Path) -> None:
     else:
         archive = named or fetch_archive()
         extract(archive, source)
-    for patch in patches():
+    for patch in patches(peer):
         say(f"llama.cpp: patch {patch.name}")
         applied = subprocess.run(["patch", "-p1", "--batch", "-i", str(patch)], cwd=source,
                                  capture_output=True, text=True, check=False)
@@ -277,12 +278,13 @@ def covers(built: list[str], wanted: list[str]) -> bool:
     return bool(wanted) and set(wanted) <= set(built)
 
 
-def ensure_llama(source: str | None, variants: str, with_server: bool, jobs: int) -> dict:
+def ensure_llama(source: str | None, variants: str, with_server: bool, jobs: int,
+                 peer: bool = False) -> dict:
     named, digest = named_source(source)
-    entry = packages.cache_folder() / entry_name(digest)
+    entry = packages.cache_folder() / entry_name(digest, peer)
     targets = [*ENGINE_TARGETS, *(SERVER_TARGETS if with_server else ())]
     with packages.locked(entry, "llama.cpp"):
-        prepare_source(named, entry)
+        prepare_source(named, entry, peer)
         prepare_templates(named, entry)
         Build(entry, jobs).ensure([] if variants == "all" else local_variants(), targets)
     binaries = entry / "build" / "bin"
@@ -296,12 +298,15 @@ def main() -> int:
                         help="local: those for this machine (default); all: for packages")
     parser.add_argument("--with-server", action="store_true",
                         help="also llama-server and llama-quantize")
+    parser.add_argument("--peer", action="store_true",
+                        help="llama-server without our kernels, to compare with")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     packages.terminate_like_interrupt()
     try:
         print(json.dumps(ensure_llama(options.source or None, options.cpu_variants,
-                                      options.with_server, options.jobs)))
+                                      options.with_server or options.peer, options.jobs,
+                                      options.peer)))
     except Problem as problem:
         say(f"llama.cpp: {problem}")
         return 1

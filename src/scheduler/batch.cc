@@ -21,8 +21,52 @@ std::uint32_t Stepper::answers() const {
   }));
 }
 
+// Whose tenant has nothing else running, and no token yet.
+bool Stepper::is_newcomer(const Branch& branch) const {
+  return branch.adapter == s_.adapter && branch.tokens.size() == branch.prompt_tokens &&
+         s_.tenants.at(branch.tenant).running == branch.choices;
+}
+
+// A newcomer whose prompt ends within one step gets that step to itself, together with others like
+// it: its first token waits for nobody's rows. What runs stands still for as long, so there are
+// never two such steps in a row, and none where nothing would be left out.
+bool Stepper::fill_with_newcomers() {
+  if (s_.solo_step + 1 == s_.steps) {
+    return false;
+  }
+  std::vector<std::pair<Turn, std::size_t>> newcomers;
+  for (std::size_t i = 0; i < s_.running.size(); ++i) {
+    if (is_newcomer(s_.running[i])) {
+      newcomers.emplace_back(turn_of(s_.running[i]), i);
+    }
+  }
+  if (newcomers.size() == s_.running.size()) {
+    return false;
+  }
+  std::ranges::sort(newcomers);
+  std::uint32_t rows = in_.solo_tokens == 0 ? s_.config.step_tokens
+                                            : std::min(in_.solo_tokens, s_.config.step_tokens);
+  for (const auto& [turn, i] : newcomers) {
+    Branch& branch = s_.running[i];
+    const std::uint32_t left = left_of(branch);
+    if (left <= rows && memory_.free_cells(left)) {
+      budget_ = std::max(budget_, left);
+      add_chunk(branch, memory_.chunk_end(branch, computed_of(s_, branch) + left), false);
+      rows -= left;
+    }
+  }
+  if (plan_.batch.empty()) {
+    return false;
+  }
+  s_.solo_step = s_.steps;
+  return true;
+}
+
 void Stepper::fill_batch() {
   memory_.hold_back(0);
+  if (fill_with_newcomers()) {
+    return;
+  }
   std::vector<std::pair<Turn, std::size_t>> prompts;
   for (std::size_t i = 0; i < s_.running.size(); ++i) {
     Branch& branch = s_.running[i];

@@ -45,10 +45,34 @@ TEST(Fairness, AQuietTenantsPromptGoesBeforeThoseThatRun) {
   Driver driver({.running_max = 16, .step_tokens = 64});
   driver.tick(flood(1, 1, "flood", 1500, 5));
   driver.tick();
-  driver.tick({fresh_call(1000, "quiet", 60, 5)});
-  EXPECT_EQ(driver.rows(1000), 60U);
-  EXPECT_EQ(driver.rows(1), 4U);
+  driver.tick({fresh_call(1000, "quiet", 80, 5)});  // more than a step holds
+  EXPECT_EQ(driver.rows(1000), 64U);
+  EXPECT_EQ(driver.rows(1), 0U);
   EXPECT_TRUE(driver.plan.preempted.empty());
+}
+
+TEST(Fairness, ANewcomersPromptHasAStepToItself) {
+  Driver driver({.running_max = 20, .step_tokens = 512});
+  driver.tick(flood(1, 14, "flood", 30, 100));
+  driver.tick();
+  ASSERT_EQ(driver.plan.batch.size(), 14U) << "all of them answer";
+  driver.tick({fresh_call(1000, "quiet", 100, 5), fresh_call(1001, "calm", 50, 5)});
+  EXPECT_EQ(driver.rows(1000), 100U);
+  EXPECT_EQ(driver.rows(1001), 50U);
+  EXPECT_EQ(driver.plan.batch.size(), 2U) << "and nobody else has a row";
+  driver.tick({fresh_call(1002, "third", 50, 5)});
+  EXPECT_EQ(driver.plan.batch.size(), 17U) << "what runs is not left out twice in a row";
+}
+
+TEST(Fairness, ALongPromptOrASecondCallHasNoStepToItself) {
+  Driver driver({.running_max = 16, .step_tokens = 512});
+  driver.tick(flood(1, 8, "flood", 30, 100));
+  driver.tick();
+  driver.inputs.solo_tokens = 90;
+  driver.tick({fresh_call(1000, "quiet", 100, 5)});
+  EXPECT_EQ(driver.plan.batch.size(), 9U) << "it would hold the others up for too long";
+  driver.tick({fresh_call(1001, "quiet", 50, 5)});
+  EXPECT_EQ(driver.plan.batch.size(), 10U) << "its tenant has an answer running";
 }
 
 TEST(Fairness, TheLastSequenceOfATenantIsNotTakenForAnother) {

@@ -5,6 +5,9 @@
 // priority class, then by tenants' service (VTC, arXiv:2401.00588), then by the longest prefix in
 // memory (DLPM, arXiv:2501.14312), then by arrival.
 //
+// The first prompt of a tenant that had nothing running gets a step to itself, so that its first
+// token does not wait for a step full of others' rows.
+//
 // A prompt that begins like something in memory takes that over; like something that another call
 // is just computing, it waits for it. Finished sequences are kept until their cells or ids are
 // needed, and go to host memory first where there is room. A call is admitted when cells for its

@@ -89,7 +89,8 @@ struct State {
   std::uint32_t queued = 0;         // calls that were never admitted
   std::uint64_t arrivals = 0;
   std::uint64_t steps = 0;
-  double work = 0;  // of the last plan, as Pace counts it
+  std::uint64_t solo_step = 0;  // the last one that had newcomers' rows alone
+  double work = 0;              // of the last plan, as Pace counts it
   Counters counters;
 
   // For figures; each is cheap.

@@ -64,6 +64,8 @@ class Stepper {
 
   // The batch (batch.cc).
   [[nodiscard]] std::uint32_t row_budget() const;
+  [[nodiscard]] bool is_newcomer(const Branch& branch) const;
+  bool fill_with_newcomers();
   void fill_batch();
   [[nodiscard]] bool is_answer(const Branch& branch) const;
   [[nodiscard]] std::uint32_t answers() const;

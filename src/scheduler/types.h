@@ -86,6 +86,7 @@ struct Inputs {
   std::vector<SequenceId> lost = {};
   bool draining = false;          // refuse what arrives
   std::uint32_t step_tokens = 0;  // this step's budget when below Config::step_tokens; 0: no limit
+  std::uint32_t solo_tokens = 0;  // the same of a step that has newcomers' prompts alone
 };
 
 struct Refusal {

@@ -11,8 +11,9 @@ constexpr std::uint32_t kIdleWaitMs = 1000;
 constexpr std::uint32_t kUnsentWaitMs = 5;   // the gateway has not read all yet
 constexpr std::uint32_t kNothingWaitMs = 5;  // calls wait, and nothing could be computed
 constexpr MonoNanos kStatsEveryNs = 1'000'000'000;
-constexpr std::uint32_t kPromptRowsMin = 32;  // of a step: a prompt must move on
-constexpr std::uint32_t kLossesMax = 16;      // then a call is refused
+constexpr MonoNanos kCompeteNs = 10'000'000'000;  // tenants whose calls come within this compete
+constexpr std::uint32_t kPromptRowsMin = 32;      // of a step: a prompt must move on
+constexpr std::uint32_t kLossesMax = 16;          // then a call is refused
 constexpr MonoNanos kNoDraw = 0;
 constexpr std::size_t kParallelMin = 2;  // calls whose drawing is worth other threads
 
@@ -93,7 +94,7 @@ scheduler::Inputs Service::look() {
   inputs.cancels = std::move(inbound.cancels);
   inputs.cancels.insert(inputs.cancels.end(), broken_.begin(), broken_.end());
   broken_.clear();
-  inputs.step_tokens = budget();
+  set_budget(inputs);
   return inputs;
 }
 
@@ -139,6 +140,7 @@ void Service::admit(PreparedCall prepared, scheduler::Inputs& inputs) {
     refuse(id, wire::Refused::INVALID, call.error());
     return;
   }
+  note_tenant(request.tenant(), prepared.arrived_ns);
   scheduler::NewCall fresh{.call = id, .tenant = request.tenant()};
   fresh.weight = request.weight() > 0 ? request.weight() : 1;
   fresh.priority = request.priority();
@@ -395,18 +397,34 @@ void Service::note_draw(const scheduler::Sampled& drawn, MonoNanos now_ns) {
   }
 }
 
+// While tenants compete, whoever comes next waits for half as long until the running step ends.
+std::uint32_t Service::step_ms() const {
+  const bool compete = competed_ns_ != 0 && clock_.mono_ns() - competed_ns_ < kCompeteNs;
+  return compete ? std::max(options_.step_ms / 2, 1U) : options_.step_ms;
+}
+
+void Service::note_tenant(const std::string& tenant, MonoNanos now_ns) {
+  if (last_tenant_ != tenant) {
+    competed_ns_ =
+        last_tenant_ns_ != 0 && now_ns - last_tenant_ns_ < kCompeteNs ? now_ns : competed_ns_;
+    last_tenant_ = tenant;
+  }
+  last_tenant_ns_ = now_ns;
+}
+
 // As many rows as this machine computes in step_ms, while an answer runs that they would hold up.
-std::uint32_t Service::budget() const {
+void Service::set_budget(scheduler::Inputs& inputs) const {
   std::uint32_t answering = 0;
   for (const auto& [id, track] : tracks_) {
     answering += static_cast<std::uint32_t>(std::ranges::count_if(
         track.last_draw_ns, [](MonoNanos last_ns) { return last_ns != kNoDraw; }));
   }
   if (answering == 0 || options_.step_ms == 0 || !cost_.known()) {
-    return 0;
+    return;
   }
-  const std::uint32_t prompt_rows = cost_.prompt_rows_within(options_.step_ms, answering);
-  return answering + std::max(prompt_rows, kPromptRowsMin);
+  const std::uint32_t prompt_rows = cost_.prompt_rows_within(step_ms(), answering);
+  inputs.step_tokens = answering + std::max(prompt_rows, kPromptRowsMin);
+  inputs.solo_tokens = std::max(cost_.prompt_rows_within(options_.step_ms, 0), kPromptRowsMin);
 }
 
 void Service::send_stats(bool now) {

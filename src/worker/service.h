@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -53,7 +54,9 @@ class Service {
   void lose(const scheduler::Chunk& chunk);
   void draw_all(const std::vector<const scheduler::Chunk*>& computed);
   void note_draw(const scheduler::Sampled& drawn, MonoNanos now_ns);
-  [[nodiscard]] std::uint32_t budget() const;
+  void note_tenant(const std::string& tenant, MonoNanos now_ns);
+  [[nodiscard]] std::uint32_t step_ms() const;
+  void set_budget(scheduler::Inputs& inputs) const;
   void send_stats(bool now);
 
   engine::Model& model_;
@@ -75,6 +78,10 @@ class Service {
   bool idle_told_ = false;
   bool did_nothing_ = false;  // the last step
   StepCost cost_;
+  // Of the call that came last, and when last one came of another tenant than the call before.
+  std::string last_tenant_;
+  MonoNanos last_tenant_ns_ = 0;
+  MonoNanos competed_ns_ = 0;
   Tally tally_;
   MonoNanos stats_ns_ = 0;
 };
