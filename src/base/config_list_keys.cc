@@ -62,7 +62,7 @@ void add_engine_rules(std::vector<KeyRule>& rules) {
               IN_MODEL(step_tokens), 0, 65'536));
   rules.push_back(integer({"model", "inter_token_ms",
                            "Milliseconds that a step may take while answers run, so the longest "
-                           "wait between two tokens; half of it while several tenants call; "
+                           "wait between two tokens; a third of it while quiet tenants come; "
                            "0: chosen by the worker.",
                            kReloadable},
                           IN_MODEL(inter_token_ms), 0, 60'000));

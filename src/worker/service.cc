@@ -11,9 +11,9 @@ constexpr std::uint32_t kIdleWaitMs = 1000;
 constexpr std::uint32_t kUnsentWaitMs = 5;   // the gateway has not read all yet
 constexpr std::uint32_t kNothingWaitMs = 5;  // calls wait, and nothing could be computed
 constexpr MonoNanos kStatsEveryNs = 1'000'000'000;
-constexpr MonoNanos kCompeteNs = 10'000'000'000;  // tenants whose calls come within this compete
-constexpr std::uint32_t kPromptRowsMin = 32;      // of a step: a prompt must move on
-constexpr std::uint32_t kLossesMax = 16;          // then a call is refused
+constexpr MonoNanos kNewcomerNs = 10'000'000'000;  // after one came, others are expected
+constexpr std::uint32_t kPromptRowsMin = 32;       // of a step: a prompt must move on
+constexpr std::uint32_t kLossesMax = 16;           // then a call is refused
 constexpr MonoNanos kNoDraw = 0;
 constexpr std::size_t kParallelMin = 2;  // calls whose drawing is worth other threads
 
@@ -140,7 +140,10 @@ void Service::admit(PreparedCall prepared, scheduler::Inputs& inputs) {
     refuse(id, wire::Refused::INVALID, call.error());
     return;
   }
-  note_tenant(request.tenant(), prepared.arrived_ns);
+  const scheduler::Tenant* tenant = state_.tenants.find(request.tenant());
+  if (!calls_.empty() && (tenant == nullptr || tenant->calls == 0)) {
+    newcomer_ns_ = prepared.arrived_ns;
+  }
   scheduler::NewCall fresh{.call = id, .tenant = request.tenant()};
   fresh.weight = request.weight() > 0 ? request.weight() : 1;
   fresh.priority = request.priority();
@@ -397,19 +400,11 @@ void Service::note_draw(const scheduler::Sampled& drawn, MonoNanos now_ns) {
   }
 }
 
-// While tenants compete, whoever comes next waits for half as long until the running step ends.
+// While tenants come that had nothing running, steps are shorter: who comes next waits for a third
+// as long until the running one ends.
 std::uint32_t Service::step_ms() const {
-  const bool compete = competed_ns_ != 0 && clock_.mono_ns() - competed_ns_ < kCompeteNs;
-  return compete ? std::max(options_.step_ms / 2, 1U) : options_.step_ms;
-}
-
-void Service::note_tenant(const std::string& tenant, MonoNanos now_ns) {
-  if (last_tenant_ != tenant) {
-    competed_ns_ =
-        last_tenant_ns_ != 0 && now_ns - last_tenant_ns_ < kCompeteNs ? now_ns : competed_ns_;
-    last_tenant_ = tenant;
-  }
-  last_tenant_ns_ = now_ns;
+  const bool newcomers = newcomer_ns_ != 0 && clock_.mono_ns() - newcomer_ns_ < kNewcomerNs;
+  return newcomers ? std::max(options_.step_ms / 3, 1U) : options_.step_ms;
 }
 
 // As many rows as this machine computes in step_ms, while an answer runs that they would hold up.

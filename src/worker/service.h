@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -54,7 +53,6 @@ class Service {
   void lose(const scheduler::Chunk& chunk);
   void draw_all(const std::vector<const scheduler::Chunk*>& computed);
   void note_draw(const scheduler::Sampled& drawn, MonoNanos now_ns);
-  void note_tenant(const std::string& tenant, MonoNanos now_ns);
   [[nodiscard]] std::uint32_t step_ms() const;
   void set_budget(scheduler::Inputs& inputs) const;
   void send_stats(bool now);
@@ -78,10 +76,7 @@ class Service {
   bool idle_told_ = false;
   bool did_nothing_ = false;  // the last step
   StepCost cost_;
-  // Of the call that came last, and when last one came of another tenant than the call before.
-  std::string last_tenant_;
-  MonoNanos last_tenant_ns_ = 0;
-  MonoNanos competed_ns_ = 0;
+  MonoNanos newcomer_ns_ = 0;  // when a tenant last came that had nothing running beside others
   Tally tally_;
   MonoNanos stats_ns_ = 0;
 };
