@@ -203,7 +203,7 @@ Headers stream_headers(const FinishedCall& call) {
 asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
                                     AuditTrail& trail) {
   const quota::Reservation& place = call.classified.admitted.reservation;
-  Headers headers = rate_limit_headers(place.limit(), place.remaining(), place.reset_s());
+  Headers headers = rate_limit_headers(place.requests(), place.tokens());
   FinishedCall finished{.routed = std::move(call), .headers = std::move(headers)};
   RunningCall running(finished, responder, services);
   co_await running.run();
