@@ -501,14 +501,23 @@ TEST(CompletionRequest, DefaultsAndPrompt) {
   EXPECT_EQ(call->infer.text(), "once");
   EXPECT_EQ(call->infer.max_tokens(), 16U);
   EXPECT_EQ(completion_with("prompt", {"one"})->infer.text(), "one");
+  EXPECT_TRUE(completion_with("prompt", {"one"})->further_prompts.empty());
+  const auto three = completion_with("prompt", Json::array({"one", {1, 2}, "three"}));
+  ASSERT_TRUE(three);
+  EXPECT_EQ(three->infer.text(), "one");
+  ASSERT_EQ(three->further_prompts.size(), 2U);
+  EXPECT_EQ(three->further_prompts[0].tokens().ids_size(), 2);
+  EXPECT_EQ(three->further_prompts[1].text(), "three");
 }
 
 TEST(CompletionRequest, Refusals) {
   expect_refusal(completion_with("prompt", nullptr), "prompt", "missing_required_parameter");
   expect_refusal(completion_with("prompt", ""), "prompt", "invalid_value");
-  expect_refusal(completion_with("prompt", {"a", "b"}), "prompt", "invalid_value");
   expect_refusal(completion_with("prompt", {1, -2}), "prompt", "invalid_type");
-  expect_refusal(completion_with("prompt", {{1}, {2}}), "prompt", "invalid_value");
+  expect_refusal(completion_with("prompt", {"a", ""}), "prompt[1]", "invalid_value");
+  expect_refusal(completion_with("prompt", {"a", 2}), "prompt[1]", "invalid_type");
+  expect_refusal(completion_with("prompt", Json(std::vector<std::string>(33, "a"))), "prompt",
+                 "invalid_value");
   expect_refusal(completion_with("prompt", Json::array()), "prompt", "invalid_value");
   expect_refusal(completion_with("model", nullptr), "model", "missing_required_parameter");
   expect_refusal(completion_with("logprobs", 6), "logprobs", "invalid_value");
