@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "wire/key_request.h"
 #include "wire/request_reader.h"
 
 namespace {
@@ -229,6 +230,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto key = reader.create_key(body);
   must(key || key.error().status == 400);
   must(!key || (key->lifetime_s >= 0 && key->lifetime_s <= 90LL * 86'400));
+  const auto change = reader.change_key(body);
+  must(change || change.error().status == 400);
+  const auto tenant = reader.create_tenant(body);
+  must(tenant || tenant.error().status == 400);
   const auto reason = reader.reason(body);
   must(reason || reason.error().status == 400);
   const auto end = reader.expires_at(body);

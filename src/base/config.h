@@ -84,6 +84,7 @@ struct Config {
   } keys;
   struct Limits {
     std::int64_t requests_per_minute = 0;
+    std::int64_t tokens_per_minute = 0;
     std::int64_t concurrent_calls_per_key = 0;
     std::int64_t concurrent_calls = 2'048;
     std::int64_t authentication_failures_per_minute = 20;

@@ -82,6 +82,11 @@ void add_security_rules(std::vector<KeyRule>& rules) {
   rules.push_back(integer({"limits", "requests_per_minute",
                            "Requests a minute that one key may send; 0: no limit.", kReloadable},
                           AT(limits.requests_per_minute), 0, 10'000'000));
+  rules.push_back(integer({"limits", "tokens_per_minute",
+                           "Tokens a minute, of prompts and answers, that one key may use; 0: no "
+                           "limit.",
+                           kReloadable},
+                          AT(limits.tokens_per_minute), 0, 1'000'000'000));
   rules.push_back(integer({"limits", "concurrent_calls_per_key",
                            "Calls of one key that may run at once; 0: no limit.", kReloadable},
                           AT(limits.concurrent_calls_per_key), 0, 1'000'000));

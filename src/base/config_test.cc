@@ -69,6 +69,7 @@ std::string values_of(const Config& c) {
                                   c.server.drain_timeout_s,
                                   c.keys.lifetime_days,
                                   c.limits.requests_per_minute,
+                                  c.limits.tokens_per_minute,
                                   c.limits.concurrent_calls_per_key,
                                   c.limits.concurrent_calls,
                                   c.limits.authentication_failures_per_minute,

@@ -54,11 +54,12 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   made->authenticator_ =
       std::make_unique<identity::Authenticator>(*made->authority_, authenticator_options);
   audit::Log& log = *made->audit_log_;
-  TRY(made->keys_,
-      identity::KeyService::open(
-          *made->database_,
-          [&log](audit::Record record) { return log.append_and_wait(std::move(record)); },
-          *made->authenticator_, *made->authority_, clock, made->secrets_.id));
+  const identity::AppendAudit append = [&log](audit::Record record) {
+    return log.append_and_wait(std::move(record));
+  };
+  TRY(made->keys_, identity::KeyService::open(*made->database_, append, *made->authenticator_,
+                                              *made->authority_, clock, made->secrets_.id));
+  made->tenants_ = std::make_unique<identity::TenantService>(*made->database_, append, clock);
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});

@@ -13,6 +13,7 @@
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_service.h"
+#include "identity/tenant_service.h"
 #include "store/database.h"
 
 namespace deepmoat::cli {
@@ -27,6 +28,7 @@ class Installation {
   [[nodiscard]] store::Database& database() { return *database_; }
   [[nodiscard]] identity::Authenticator& authenticator() { return *authenticator_; }
   [[nodiscard]] identity::KeyService& keys() { return *keys_; }
+  [[nodiscard]] identity::TenantService& tenants() { return *tenants_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
@@ -40,6 +42,7 @@ class Installation {
   std::unique_ptr<identity::KeyAuthority> authority_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<identity::KeyService> keys_;
+  std::unique_ptr<identity::TenantService> tenants_;
 };
 
 }  // namespace deepmoat::cli

@@ -1,13 +1,13 @@
-// `deepmoat key create|list|show|revoke|expire`
+// `deepmoat key create|list|show|change|revoke|expire`
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <ctime>
 #include <functional>
 #include <memory>
 
 #include "cli/command.h"
 #include "cli/key_desk.h"
+#include "cli/key_flags.h"
 
 namespace deepmoat::cli {
 
@@ -19,7 +19,7 @@ struct Options {
   std::string client_id;
   std::string role = "user";
   std::string tenant = "default";
-  std::string label;
+  KeyFlags flags;
   std::string expires_in;
   std::string key;
   std::string reason;
@@ -27,15 +27,6 @@ struct Options {
   std::int64_t at_s = 0;
   bool json = false;
 };
-
-std::string format_date(std::int64_t unix_s) {
-  const std::time_t time = unix_s;
-  std::tm parts{};
-  ::gmtime_r(&time, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
-  return text;
-}
 
 std::string text_of(const Json& key, const char* field) {
   return key.value(field, std::string());
@@ -52,13 +43,25 @@ void print_table(const Json& keys) {
   }
 }
 
+// A list or an object on one line: "demo, chat", "team=x".
+std::string line_of(const Json& value) {
+  std::string line;
+  for (const auto& [name, entry] : value.items()) {
+    line += line.empty() ? "" : ", ";
+    line += value.is_object() ? name + "=" : "";
+    line += entry.is_string() ? entry.get<std::string>() : entry.dump();
+  }
+  return line;
+}
+
 void print_fields(const Json& key) {
   for (const auto& [name, value] : key.items()) {
     const bool time = name.ends_with("_at");
     fmt::print("{:<14} {}\n", name,
-               time                ? format_date(value.get<std::int64_t>()) + " UTC"
-               : value.is_string() ? value.get<std::string>()
-                                   : value.dump());
+               time                    ? format_date(value.get<std::int64_t>()) + " UTC"
+               : value.is_string()     ? value.get<std::string>()
+               : value.is_structured() ? line_of(value)
+                                       : value.dump());
   }
 }
 
@@ -67,11 +70,12 @@ Result<> create(KeyDesk& desk, const Options& options, std::int64_t lifetime_day
   if (!options.expires_in.empty()) {
     TRY(lifetime_s, parse_duration_s(options.expires_in));
   }
-  TRY(const Json created, desk.create({{"client_id", options.client_id},
-                                       {"role", options.role},
-                                       {"tenant", options.tenant},
-                                       {"label", options.label},
-                                       {"lifetime_s", lifetime_s}}));
+  TRY(Json request, fields_of(options.flags));
+  request["client_id"] = options.client_id;
+  request["role"] = options.role;
+  request["tenant"] = options.tenant;
+  request["lifetime_s"] = lifetime_s;
+  TRY(const Json created, desk.create(request));
   // Standard output holds the key alone, so that a script can take it.
   fmt::print("{}\n", text_of(created, "key"));
   fmt::print(stderr, "Key {} of {} ({}) ends {} UTC. It is shown only now.\n",
@@ -97,6 +101,13 @@ Result<> show(KeyDesk& desk, const Options& options) {
   } else {
     print_fields(key);
   }
+  return {};
+}
+
+Result<> change(KeyDesk& desk, const Options& options) {
+  TRY(const Json fields, fields_of(options.flags));
+  TRY(const Json key, desk.change(options.key, fields));
+  print_fields(key);
   return {};
 }
 
@@ -141,7 +152,8 @@ int run(const Options& options, const Action& action, bool may_create) {
 
 void add_key(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("key", "Create, list, show, revoke and expire API keys");
+  CLI::App* command =
+      app.add_subcommand("key", "Create, list, show, change, revoke and expire API keys");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
     CLI::App* added = command->add_subcommand(name, help);
@@ -166,7 +178,7 @@ void add_key(CLI::App& app, int& status) {
       ->capture_default_str();
   create_command->add_option("--expires-in", options->expires_in,
                              "Lifetime such as 30d, 12h, 15m; 90d at most");
-  create_command->add_option("--label", options->label, "A note for people");
+  add_key_flags(*create_command, options->flags, false);
 
   CLI::App* list_command =
       add("list", "List the keys",
@@ -179,6 +191,12 @@ void add_key(CLI::App& app, int& status) {
           [options](KeyDesk& desk, const Config&, const Clock&) { return show(desk, *options); });
   show_command->add_option("KEY", options->key, kKeyHelp)->required();
   show_command->add_flag("--json", options->json, "Print JSON");
+
+  CLI::App* change_command =
+      add("change", "Change what a living key may do; takes effect with its next call",
+          [options](KeyDesk& desk, const Config&, const Clock&) { return change(desk, *options); });
+  change_command->add_option("KEY", options->key, kKeyHelp)->required();
+  add_key_flags(*change_command, options->flags, true);
 
   CLI::App* revoke_command =
       add("revoke", "Refuse a key from now on and cut its streams",

@@ -27,6 +27,9 @@ class ServerDesk final : public KeyDesk {
   Result<Json> show(const std::string& key) override {
     return ask_server(folder_, "GET", "/admin/v1/keys/" + key, "");
   }
+  Result<Json> change(const std::string& key, const Json& fields) override {
+    return ask_server(folder_, "PATCH", "/admin/v1/keys/" + key, fields.dump());
+  }
   Result<Json> revoke(const std::string& key, const std::string& reason) override {
     return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/revoke",
                       Json{{"reason", reason}}.dump());
@@ -35,6 +38,19 @@ class ServerDesk final : public KeyDesk {
     return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/expire",
                       Json{{"expires_at", at_s}}.dump());
   }
+  Result<Json> create_tenant(const Json& request) override {
+    return ask_server(folder_, "POST", "/admin/v1/tenants", request.dump());
+  }
+  Result<Json> list_tenants() override {
+    TRY(Json answer, ask_server(folder_, "GET", "/admin/v1/tenants", ""));
+    return answer.at("data");
+  }
+  Result<Json> show_tenant(const std::string& name) override {
+    return ask_server(folder_, "GET", "/admin/v1/tenants/" + name, "");
+  }
+  Result<Json> change_tenant(const std::string& name, const Json& fields) override {
+    return ask_server(folder_, "PATCH", "/admin/v1/tenants/" + name, fields.dump());
+  }
 
  private:
   DataFolder folder_;
@@ -42,17 +58,15 @@ class ServerDesk final : public KeyDesk {
 
 class OfflineDesk final : public KeyDesk {
  public:
-  OfflineDesk(std::unique_ptr<Installation> installation, identity::Actor actor)
-      : installation_(std::move(installation)), actor_(std::move(actor)) {}
+  OfflineDesk(std::unique_ptr<Installation> installation, identity::Actor actor,
+              std::int64_t lifetime_days)
+      : installation_(std::move(installation)),
+        actor_(std::move(actor)),
+        lifetime_days_(lifetime_days) {}
 
   Result<Json> create(const Json& request) override {
-    TRY(const identity::Role role, identity::parse_role(request.at("role").get<std::string>()));
-    TRY(const identity::CreatedKey created,
-        installation_->keys().create(actor_, {.client_id = request.at("client_id"),
-                                              .role = role,
-                                              .tenant = request.at("tenant"),
-                                              .lifetime_s = request.at("lifetime_s"),
-                                              .label = request.at("label")}));
+    TRY(const auto create, read(gateway::create_key_of(request.dump(), lifetime_days_)));
+    TRY(const identity::CreatedKey created, installation_->keys().create(actor_, create));
     Json json = gateway::key_json(created.info);
     json["key"] = created.shown.reveal();
     return json;
@@ -71,12 +85,40 @@ class OfflineDesk final : public KeyDesk {
     return json_of(installation_->keys().show(actor_, key));
   }
 
+  Result<Json> change(const std::string& key, const Json& fields) override {
+    TRY(const auto change, read(gateway::change_key_of(fields.dump())));
+    return json_of(installation_->keys().change(actor_, key, change));
+  }
+
   Result<Json> revoke(const std::string& key, const std::string& reason) override {
     return json_of(installation_->keys().revoke(actor_, key, reason));
   }
 
   Result<Json> expire(const std::string& key, std::int64_t at_s) override {
     return json_of(installation_->keys().expire(actor_, key, at_s * 1000));
+  }
+
+  Result<Json> create_tenant(const Json& request) override {
+    TRY(const auto tenant, read(gateway::create_tenant_of(request.dump())));
+    return json_of(installation_->tenants().create(actor_, tenant.name, tenant.fields));
+  }
+
+  Result<Json> list_tenants() override {
+    TRY(const auto tenants, installation_->tenants().list(actor_));
+    Json list = Json::array();
+    for (const identity::Tenant& tenant : tenants) {
+      list.push_back(gateway::tenant_json(tenant));
+    }
+    return list;
+  }
+
+  Result<Json> show_tenant(const std::string& name) override {
+    return json_of(installation_->tenants().show(actor_, name));
+  }
+
+  Result<Json> change_tenant(const std::string& name, const Json& fields) override {
+    TRY(const auto tenant, read(gateway::change_tenant_of(fields.dump())));
+    return json_of(installation_->tenants().change(actor_, name, tenant.fields));
   }
 
  private:
@@ -86,9 +128,24 @@ class OfflineDesk final : public KeyDesk {
     }
     return gateway::key_json(*key);
   }
+  static Result<Json> json_of(const Result<identity::Tenant>& tenant) {
+    if (!tenant) {
+      return std::unexpected(tenant.error());
+    }
+    return gateway::tenant_json(*tenant);
+  }
+  // What the admin interface would refuse is refused with its words.
+  template <class T>
+  static Result<T> read(wire::OrRefusal<T> request) {
+    if (!request) {
+      return fail(Code::invalid_argument, request.error().message);
+    }
+    return *std::move(request);
+  }
 
   std::unique_ptr<Installation> installation_;
   identity::Actor actor_;
+  std::int64_t lifetime_days_;
 };
 
 Result<identity::Actor> local_actor() {
@@ -114,7 +171,8 @@ Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const C
   auto installation = Installation::open(folder, config, clock);
   if (installation) {
     TRY(identity::Actor actor, local_actor());
-    return std::unique_ptr<KeyDesk>(new OfflineDesk(*std::move(installation), std::move(actor)));
+    return std::unique_ptr<KeyDesk>(
+        new OfflineDesk(*std::move(installation), std::move(actor), config.keys.lifetime_days));
   }
   if (installation.error().code == Code::already_exists) {
     return std::unique_ptr<KeyDesk>(new ServerDesk(folder));

@@ -1,5 +1,5 @@
-// Where key commands are carried out: by the running server, through the data folder's socket, or
-// in this process when no server runs.
+// Where commands about keys and tenants are carried out: by the running server, through the data
+// folder's socket, or in this process when no server runs.
 #pragma once
 
 #include <memory>
@@ -23,12 +23,19 @@ class KeyDesk {
                                                const Clock& clock, bool may_create);
   virtual ~KeyDesk() = default;
 
-  // Answers as the admin interface gives them; `create` adds "key", the only time it is shown.
+  // Requests and answers are those of the admin interface; the answer to `create` has "key", the
+  // only time it is shown.
   virtual Result<Json> create(const Json& request) = 0;
   virtual Result<Json> list() = 0;
   virtual Result<Json> show(const std::string& key) = 0;
+  virtual Result<Json> change(const std::string& key, const Json& fields) = 0;
   virtual Result<Json> revoke(const std::string& key, const std::string& reason) = 0;
   virtual Result<Json> expire(const std::string& key, std::int64_t at_s) = 0;
+
+  virtual Result<Json> create_tenant(const Json& request) = 0;
+  virtual Result<Json> list_tenants() = 0;
+  virtual Result<Json> show_tenant(const std::string& name) = 0;
+  virtual Result<Json> change_tenant(const std::string& name, const Json& fields) = 0;
 };
 
 }  // namespace deepmoat::cli

@@ -68,6 +68,7 @@ Result<> check_model_files(const Config& config) {
 quota::Limits quota_limits(const Config& config) {
   quota::Limits limits;
   limits.requests_per_minute = static_cast<std::uint32_t>(config.limits.requests_per_minute);
+  limits.tokens_per_minute = static_cast<std::uint32_t>(config.limits.tokens_per_minute);
   limits.calls_of_key_max = static_cast<std::uint32_t>(config.limits.concurrent_calls_per_key);
   limits.calls_max = static_cast<std::uint32_t>(config.limits.concurrent_calls);
   return limits;
@@ -160,6 +161,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .authenticator = installation->authenticator(),
                              .failures = failures,
                              .keys = installation->keys(),
+                             .tenants = installation->tenants(),
                              .ledger = ledger,
                              .models = served->models(),
                              .blocking = blocking};

@@ -4,7 +4,7 @@
 
 #include "gateway/blocking.h"
 #include "gateway/catalog_admin.h"
-#include "gateway/key_json.h"
+#include "gateway/key_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
 
@@ -15,103 +15,36 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 identity::Actor actor_of(const AuthenticatedCall& call) {
-  return {.operator_id = call.principal.client_id.value(),
-          .key_id = call.principal.key_id.value(),
-          .role = std::string(identity::role_name(call.principal.role)),
-          .tenant = call.principal.tenant,
-          .authentication = call.received.local_uid ? "local_socket" : "api_key",
-          .ip_address = call.received.address,
-          .request_id = call.received.request_id.value()};
+  const identity::Principal& principal = call.principal;
+  identity::Actor actor{.operator_id = principal.client_id.value(),
+                        .key_id = principal.key_id.value(),
+                        .role = std::string(identity::role_name(principal.role)),
+                        .tenant = principal.tenant,
+                        .authentication = call.received.local_uid ? "local_socket" : "api_key",
+                        .ip_address = call.received.address,
+                        .request_id = call.received.request_id.value()};
+  if (principal.rules->permissions != identity::permissions_of(principal.role)) {
+    actor.narrowed_to = principal.rules->permissions;
+  }
+  return actor;
 }
 
 Response json_response(const Json& body) {
   return {.body = body.dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
-Response answer_key(const Result<identity::KeyInfo>& key) {
-  return key ? json_response(key_json(*key)) : to_response(wire::to_refusal(key.error()));
+// The models that the key may use; of others it learns nothing.
+std::vector<wire::ModelListing> models_for(const identity::KeyRules& rules,
+                                           const Services& services) {
+  std::vector<wire::ModelListing> listing = services.models.listing();
+  std::erase_if(listing,
+                [&](const wire::ModelListing& model) { return !rules.may_use_model(model.id); });
+  return listing;
 }
 
-Response create_key(identity::KeyService& keys, const identity::Actor& actor,
-                    const std::string& body, std::int64_t lifetime_days) {
-  wire::RequestReader reader;
-  auto request = reader.create_key(body);
-  if (!request) {
-    return to_response(request.error());
-  }
-  const auto role = identity::parse_role(request->role);
-  if (!role) {
-    return to_response(wire::invalid("role", role.error().message));
-  }
-  const std::int64_t lifetime_s =
-      request->lifetime_s > 0 ? request->lifetime_s : lifetime_days * 86'400;
-  auto created = keys.create(actor, {.client_id = request->client_id,
-                                     .role = *role,
-                                     .tenant = request->tenant,
-                                     .lifetime_s = lifetime_s,
-                                     .label = request->label});
-  if (!created) {
-    return to_response(wire::to_refusal(created.error()));
-  }
-  Json json = key_json(created->info);
-  // The only time that the key exists outside the client; the response is not logged anywhere.
-  json["key"] = created->shown.reveal();
-  return json_response(json);
-}
-
-Response list_keys(identity::KeyService& keys, const identity::Actor& actor) {
-  const auto list = keys.list(actor);
-  if (!list) {
-    return to_response(wire::to_refusal(list.error()));
-  }
-  Json data = Json::array();
-  for (const identity::KeyInfo& key : *list) {
-    data.push_back(key_json(key));
-  }
-  return json_response({{"object", "list"}, {"data", data}});
-}
-
-Response revoke_key(identity::KeyService& keys, const identity::Actor& actor,
-                    const ReceivedCall& call) {
-  wire::RequestReader reader;
-  const auto reason = reader.reason(call.body);
-  if (!reason) {
-    return to_response(reason.error());
-  }
-  return answer_key(keys.revoke(actor, call.argument, *reason));
-}
-
-Response expire_key(identity::KeyService& keys, const identity::Actor& actor,
-                    const ReceivedCall& call) {
-  wire::RequestReader reader;
-  const auto at_s = reader.expires_at(call.body);
-  if (!at_s) {
-    return to_response(at_s.error());
-  }
-  return answer_key(keys.expire(actor, call.argument, *at_s * 1000));
-}
-
-// On the blocking thread.
-Response act_on_keys(identity::KeyService& keys, const identity::Actor& actor,
-                     const ReceivedCall& call, std::int64_t lifetime_days) {
-  switch (call.route->handler) {
-    case Handler::create_key:
-      return create_key(keys, actor, call.body, lifetime_days);
-    case Handler::list_keys:
-      return list_keys(keys, actor);
-    case Handler::show_key:
-      return answer_key(keys.show(actor, call.argument));
-    case Handler::revoke_key:
-      return revoke_key(keys, actor, call);
-    case Handler::expire_key:
-      return expire_key(keys, actor, call);
-    default:
-      return to_response(wire::to_refusal({Code::internal, "no such action"}));
-  }
-}
-
-Response show_model(const Services& services, const std::string& name) {
-  for (const wire::ModelListing& model : services.models.listing()) {
+Response show_model(const Services& services, const AuthenticatedCall& call) {
+  const std::string& name = call.received.argument;
+  for (const wire::ModelListing& model : models_for(*call.principal.rules, services)) {
     if (model.id == name) {
       return {.body = wire::model_body(model)};
     }
@@ -171,24 +104,15 @@ Response server_status(const Services& services) {
 }  // namespace
 
 bool audits_itself(Handler handler) {
-  switch (handler) {
-    case Handler::create_key:
-    case Handler::list_keys:
-    case Handler::show_key:
-    case Handler::revoke_key:
-    case Handler::expire_key:
-      return true;
-    default:
-      return is_catalog(handler);
-  }
+  return is_key_admin(handler) || is_catalog(handler);
 }
 
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
   switch (call.received.route->handler) {
     case Handler::list_models:
-      co_return Response{.body = wire::models_body(services.models.listing())};
+      co_return Response{.body = wire::models_body(models_for(*call.principal.rules, services))};
     case Handler::show_model:
-      co_return show_model(services, call.received.argument);
+      co_return show_model(services, call);
     case Handler::own_usage:
       co_return own_usage(services, call);
     case Handler::status:
@@ -210,7 +134,7 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
     if (is_catalog(shared_call->received.route->handler)) {
       return act_on_catalog(services, actor_of(*shared_call), shared_call->received);
     }
-    return act_on_keys(services.keys, actor_of(*shared_call), shared_call->received, lifetime_days);
+    return act_on_keys(services, actor_of(*shared_call), shared_call->received, lifetime_days);
   };
   Response response = co_await run_blocking<Response>(services.blocking, std::move(work));
   co_return response;

@@ -20,7 +20,9 @@ TEST(KeyJson, TimesAreSecondsAndNothingSecretIsThere) {
   EXPECT_EQ(key_json(key()).dump(),
             R"({"id":"key_1","client_id":"app","tenant":"default","role":"user","kind":"live",)"
             R"("label":"shop \"A\"","state":"active","created_at":1795000000,)"
-            R"("expires_at":1802776000})");
+            R"("expires_at":1802776000,"models":[],"adapter":"","adapter_only":false,)"
+            R"("ip_ranges":[],"data_class":"","scopes":[],"limits":{"requests_per_minute":0,)"
+            R"("tokens_per_minute":0,"concurrent_calls":0},"labels":{}})");
 }
 
 TEST(KeyJson, RevokedSaysWhenAndWhy) {

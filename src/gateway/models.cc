@@ -25,11 +25,6 @@ std::shared_ptr<const Model> Models::find(const ModelName& name) const {
   return found == snapshot->models.end() ? nullptr : *found;
 }
 
-std::shared_ptr<const Model> Models::fallback() const {
-  const auto snapshot = current_.load();
-  return snapshot->models.empty() ? nullptr : snapshot->models.front();
-}
-
 Result<policy::Route> Models::route(const ModelName& name, policy::DataClass data_class) const {
   return current_.load()->routes.route(name, data_class);
 }

@@ -32,11 +32,9 @@ class Models {
 
   // Null when there is none.
   [[nodiscard]] std::shared_ptr<const Model> find(const ModelName& name) const;
-  // The first of the configuration: what POST /api/predict uses when it names none.
-  [[nodiscard]] std::shared_ptr<const Model> fallback() const;
   [[nodiscard]] Result<policy::Route> route(const ModelName& name,
                                             policy::DataClass data_class) const;
-  [[nodiscard]] List all() const;
+  [[nodiscard]] List all() const;  // in the order of the configuration
   [[nodiscard]] std::vector<wire::ModelListing> listing() const;
   // Ends all backends for good; every running call gets its last event.
   void shut_down() const;

@@ -66,16 +66,16 @@ class ModelsTest : public testing::Test {
 TEST_F(ModelsTest, NoneIsAllowed) {
   const auto models = make();
   ASSERT_TRUE(models);
-  EXPECT_EQ((*models)->fallback(), nullptr);
+  EXPECT_TRUE((*models)->all().empty());
   EXPECT_FALSE((*models)->ready());
   EXPECT_EQ((*models)->find(ModelName("")), nullptr);
   EXPECT_TRUE((*models)->listing().empty());
 }
 
-TEST_F(ModelsTest, FirstIsTheFallback) {
+TEST_F(ModelsTest, KeepTheirOrder) {
   const auto models = make(model("b"), model("a"));
   ASSERT_TRUE(models);
-  EXPECT_EQ((*models)->fallback()->name, ModelName("b"));
+  EXPECT_EQ((*models)->all().front()->name, ModelName("b"));
   EXPECT_EQ((*models)->find(ModelName("a"))->name, ModelName("a"));
   EXPECT_EQ((*models)->find(ModelName("A")), nullptr);
   ASSERT_EQ((*models)->listing().size(), 2U);

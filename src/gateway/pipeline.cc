@@ -23,8 +23,9 @@ wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& servi
 // A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
 asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Responder& responder,
                              AuditTrail& trail) {
+  std::string reason = refusal.audit_reason.empty() ? refusal.code : refusal.audit_reason;
   const auto recorded =
-      co_await trail.result(audit::Outcome::refused, refusal.status, refusal.code);
+      co_await trail.result(audit::Outcome::refused, refusal.status, std::move(reason));
   Response response =
       to_response(recorded ? refusal : audit_unavailable(), shape, trail.record.request_id);
   co_await responder.send(std::move(response));

@@ -1,14 +1,13 @@
-// OpenAI's headers about the caller's quota of requests.
+// OpenAI's headers about the caller's quota of requests and tokens.
 #pragma once
 
-#include <cstdint>
-
 #include "gateway/responder.h"
+#include "quota/ledger.h"
 
 namespace deepmoat::gateway {
 
-// Empty without a limit. `reset_s`: seconds until the whole quota is there again.
-[[nodiscard]] Headers rate_limit_headers(std::uint32_t limit, std::uint32_t remaining,
-                                         std::uint32_t reset_s);
+// Those of the limits that there are; empty without one.
+[[nodiscard]] Headers rate_limit_headers(const quota::Allowance& requests,
+                                         const quota::Allowance& tokens);
 
 }  // namespace deepmoat::gateway

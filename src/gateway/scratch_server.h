@@ -63,7 +63,16 @@ class ScriptedBackend final : public backend::Backend {
   }
 
   [[nodiscard]] backend::BackendStatus status() const override {
-    return {.health = backend::Health::ready};
+    const std::lock_guard lock(mutex_);
+    backend::BackendStatus status{.health = backend::Health::ready};
+    for (const std::string& adapter : adapters_) {
+      status.facts.add_adapters(adapter);
+    }
+    return status;
+  }
+  void set_adapters(std::vector<std::string> names) {
+    const std::lock_guard lock(mutex_);
+    adapters_ = std::move(names);
   }
   [[nodiscard]] backend::ModelIdentity identity() const override { return {.version = "v"}; }
   void shut_down() override {}
@@ -110,6 +119,7 @@ class ScriptedBackend final : public backend::Backend {
   }
 
   mutable std::mutex mutex_;
+  std::vector<std::string> adapters_;
   std::uint64_t last_id_ = 0;
   wire::InferRequest last_request_;
   int cancelled_ = 0;
@@ -130,15 +140,19 @@ class ScratchServer {
         *database_,
         [this](audit::Record record) { return log_->append_and_wait(std::move(record)); },
         authenticator_, authority_, clock_, secrets_.id));
+    tenants_ = std::make_unique<identity::TenantService>(
+        *database_,
+        [this](audit::Record record) { return log_->append_and_wait(std::move(record)); }, clock_);
     auto backend = std::make_unique<ScriptedBackend>();
     backend_ = backend.get();
     std::vector<Model> list;
     list.push_back({.name = ModelName("demo"), .backend = std::move(backend)});
+    list.push_back({.name = ModelName("second"), .backend = std::make_unique<ScriptedBackend>()});
     models_ = std::make_unique<Models>();
     EXPECT_TRUE(models_->publish(std::move(list)));
-    services_ =
-        std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
-                                   authenticator_, failures_, *keys_, ledger_, *models_, blocking_);
+    services_ = std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
+                                           authenticator_, failures_, *keys_, *tenants_, ledger_,
+                                           *models_, blocking_);
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -158,6 +172,11 @@ class ScratchServer {
   ScriptedBackend& backend() { return *backend_; }
   Server& server() { return *server_; }
   identity::KeyService& keys() { return *keys_; }
+  identity::TenantService& tenants() { return *tenants_; }
+  store::Database& database() { return *database_; }
+  audit::Log& audit_log() { return *log_; }
+  Services& services() { return *services_; }
+  [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
   LiveConfig& config() { return config_; }
   [[nodiscard]] const ServerOptions& options() const { return options_; }
 
@@ -201,6 +220,7 @@ class ScratchServer {
   std::unique_ptr<audit::Log> log_;
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<identity::KeyService> keys_;
+  std::unique_ptr<identity::TenantService> tenants_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

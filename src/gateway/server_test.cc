@@ -444,6 +444,32 @@ TEST_F(ServerTest, AdapterBehindAModelsNameThatItDoesNotHaveIsUnknown) {
   EXPECT_EQ(Json::parse(body_of(answer))["error"]["param"], "adapter");
 }
 
+TEST_F(ServerTest, SeveralPromptsAreAnsweredTogether) {
+  const auto completion = [](Json more) {
+    Json body = {{"model", "demo"}, {"prompt", {"one", "two", "three"}}, {"n", 2}};
+    body.update(more);
+    return post("/v1/completions", body.dump(), bearer(key(identity::Role::user)));
+  };
+  const Json answer = Json::parse(body_of(ask(completion(Json::object()))));
+  ASSERT_EQ(answer.at("choices").size(), 6U);
+  for (std::size_t i = 0; i < 6; ++i) {
+    const std::string wish = std::array{"one", "two", "three"}[i / 2];
+    EXPECT_EQ(answer["choices"][i]["index"], i) << "index = prompt * n + choice";
+    EXPECT_EQ(answer["choices"][i]["text"], "you said " + wish);
+  }
+  EXPECT_EQ(answer["usage"]["prompt_tokens"], 9);
+  EXPECT_EQ(answer["usage"]["completion_tokens"], 6);
+
+  RawClient client = server().client();
+  client.send(completion({{"stream", true}}));
+  const std::string stream = client.until("data: [DONE]");
+  for (const char* piece : {R"("index":0)", R"("index":3)", R"("index":5)", "three"}) {
+    EXPECT_NE(stream.find(piece), std::string::npos) << piece << "\n" << stream;
+  }
+  // One that fails fails the call.
+  EXPECT_EQ(status_of(ask(completion({{"prompt", {"one", "refuse", "two"}}}))), 503);
+}
+
 TEST_F(ServerTest, PredictTakesTheFirstModel) {
   const std::string answer = ask(post("/api/predict", R"({"input":"hello"})",
                                       "X-API-KEY: " + key(identity::Role::user) + "\r\n"));

@@ -18,6 +18,7 @@
 #include "identity/authenticator.h"
 #include "identity/failure_limiter.h"
 #include "identity/key_service.h"
+#include "identity/tenant_service.h"
 #include "quota/ledger.h"
 
 namespace deepmoat::gateway {
@@ -42,6 +43,7 @@ struct Services {
   identity::Authenticator& authenticator;
   identity::FailureLimiter& failures;
   identity::KeyService& keys;
+  identity::TenantService& tenants;
   quota::Ledger& ledger;
   const Models& models;
   boost::asio::thread_pool& blocking;  // one thread: the database's

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/hex.h"
 
 namespace deepmoat::identity {
@@ -45,15 +47,21 @@ std::optional<std::pair<crypto::Digest, Entry>> entry_of(const store::KeyRow& ro
   if (!lookup || lookup->size() != digest.size() || !role || !kind) {
     return std::nullopt;
   }
+  Result<KeyRules> rules = rules_of(attributes_of(row), *role);
+  if (!rules) {
+    return std::nullopt;
+  }
   std::ranges::copy(*lookup, digest.begin());
-  return std::pair(digest, Entry{.principal = {.key_id = KeyId(row.key_id),
-                                               .client_id = ClientId(row.client_id),
-                                               .tenant = TenantId(row.tenant),
-                                               .role = *role,
-                                               .kind = *kind,
-                                               .expires_ms = row.expires_ms},
-                                 .created_ms = row.created_ms,
-                                 .revoked = row.revoked_ms != 0});
+  return std::pair(
+      digest, Entry{.principal = {.key_id = KeyId(row.key_id),
+                                  .client_id = ClientId(row.client_id),
+                                  .tenant = TenantId(row.tenant),
+                                  .role = *role,
+                                  .kind = *kind,
+                                  .expires_ms = row.expires_ms,
+                                  .rules = std::make_shared<const KeyRules>(*std::move(rules))},
+                    .created_ms = row.created_ms,
+                    .revoked = row.revoked_ms != 0});
 }
 
 // The key did not prove itself, so the failure names nobody.
@@ -70,7 +78,38 @@ AuthFailure proved(AuthFailureKind kind, const Principal& principal) {
           .tenant = principal.tenant};
 }
 
+// The dummy row is bound to a network, so that an unknown key costs the look at the address too.
+std::shared_ptr<const KeyRules> dummy_rules() {
+  KeyAttributes attributes;
+  attributes.ip_ranges = {"192.0.2.0/24"};  // TEST-NET-1
+  auto rules = rules_of(attributes, Role::user);
+  return rules ? std::make_shared<const KeyRules>(*std::move(rules)) : rules_of(Role::user);
+}
+
 }  // namespace
+
+bool Principal::may(Permission permission) const {
+  return rules != nullptr && rules->permissions.has(permission) &&
+         (!needs_home_tenant(permission) || tenant.value() == kHomeTenant);
+}
+
+std::string denial_of(const Principal& principal, Permission permission) {
+  const std::string_view name = permission_name(permission);
+  if (!allowed(principal.role, permission)) {
+    return fmt::format("A key of role '{}' may not do this; it needs the permission '{}'.",
+                       role_name(principal.role), name);
+  }
+  if (principal.rules == nullptr || !principal.rules->permissions.has(permission)) {
+    return fmt::format(
+        "This key's scopes do not hold the permission '{}'; ask your administrator "
+        "for a key that has it.",
+        name);
+  }
+  return fmt::format(
+      "The permission '{}' is about what all tenants share; it needs a key of the "
+      "tenant '{}'.",
+      name, kHomeTenant);
+}
 
 std::string_view failure_code(AuthFailureKind kind) {
   switch (kind) {
@@ -78,6 +117,7 @@ std::string_view failure_code(AuthFailureKind kind) {
       return "missing_api_key";
     case AuthFailureKind::malformed:
     case AuthFailureKind::unknown:
+    case AuthFailureKind::elsewhere:
       return "invalid_api_key";
     case AuthFailureKind::revoked:
       return "key_revoked";
@@ -93,7 +133,9 @@ std::string_view failure_message(AuthFailureKind kind) {
       return "No API key was given. Send it as 'Authorization: Bearer dmk_...' or 'X-API-KEY'.";
     case AuthFailureKind::malformed:
     case AuthFailureKind::unknown:
-      return "The API key is not valid here. Check that it was copied whole.";
+    case AuthFailureKind::elsewhere:
+      return "The API key is not valid here. Check that it was copied whole, and that it may be "
+             "used from this address.";
     case AuthFailureKind::revoked:
       return "The API key was revoked. Ask your administrator for a new one.";
     case AuthFailureKind::expired:
@@ -108,6 +150,7 @@ class Authenticator::Impl {
       : authority_(authority), options_(options), snapshot_(boost::make_shared<Snapshot>()) {
     dummy_.principal.client_id = ClientId("nobody");
     dummy_.created_ms = 1'700'000'000'000;
+    dummy_.principal.rules = dummy_rules();
   }
 
   const KeyAuthority& authority_;
@@ -147,7 +190,8 @@ Authenticator::Authenticator(const KeyAuthority& authority, AuthenticatorOptions
 Authenticator::~Authenticator() = default;
 
 std::expected<Principal, AuthFailure> Authenticator::authenticate(std::string_view presented,
-                                                                  UnixMillis now_ms) const {
+                                                                  UnixMillis now_ms,
+                                                                  std::string_view address) const {
   const UnixMillis latest_ms = impl_->latest(now_ms);
   const std::optional<ParsedKey> key = parse_key(presented, impl_->options_.accept_bare_keys);
   if (!key) {
@@ -159,8 +203,13 @@ std::expected<Principal, AuthFailure> Authenticator::authenticate(std::string_vi
   // The snapshot holds rows with a good MAC only, so this proves key and row together.
   const bool proof = impl_->authority_.check(key->mac, key->salt, entry.principal.client_id.value(),
                                              entry.created_ms);
+  const bool from_here = entry.principal.rules->ip_ranges.contain(address);
   if (!proof || found == nullptr) {
     return unproved(AuthFailureKind::unknown);
+  }
+  if (!from_here) {
+    // Before anything else is said: from elsewhere a key looks like none, ended or not.
+    return std::unexpected(proved(AuthFailureKind::elsewhere, entry.principal));
   }
   if (entry.revoked) {
     return std::unexpected(proved(AuthFailureKind::revoked, entry.principal));

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/strong.h"
 #include "identity/api_key.h"
+#include "identity/key_attributes.h"
 #include "identity/key_authority.h"
 #include "identity/roles.h"
 #include "store/database.h"
@@ -28,18 +29,27 @@ struct Principal {
   Role role = Role::user;
   KeyKind kind = KeyKind::live;
   UnixMillis expires_ms = 0;
+  std::shared_ptr<const KeyRules> rules;  // what the key is bound to; shared with the snapshot
+
+  // His role permits it, and his key's scopes, and what all tenants share is his tenant's to
+  // change.
+  [[nodiscard]] bool may(Permission permission) const;
 };
+
+// Why may() said no, for the caller: names what would have to change.
+[[nodiscard]] std::string denial_of(const Principal& principal, Permission permission);
 
 enum class AuthFailureKind : std::uint8_t {
   missing,    // no key at all; for the caller of authenticate() to use
   malformed,  // fails the offline check: a typing error or junk
   unknown,    // well formed, and no key of ours
+  elsewhere,  // a key of ours, proved, from an address that it may not come from
   revoked,    // a key of ours, proved, and revoked
   expired,    // a key of ours, proved, and past its end
 };
 
 // `key_id`, `client_id` and `tenant` are known, for the audit record, only when the key proved
-// itself (revoked, expired).
+// itself (elsewhere, revoked, expired).
 struct AuthFailure {
   AuthFailureKind kind = AuthFailureKind::unknown;
   KeyId key_id;
@@ -47,8 +57,9 @@ struct AuthFailure {
   TenantId tenant;
 };
 
-// Error code of the 401: "missing_api_key", "invalid_api_key" (malformed and unknown alike, so
-// that nothing tells them apart), "key_revoked", "key_expired".
+// Error code of the 401: "missing_api_key", "invalid_api_key" (malformed, unknown and elsewhere
+// alike: whoever tries keys from outside learns of none that it is good), "key_revoked",
+// "key_expired".
 [[nodiscard]] std::string_view failure_code(AuthFailureKind kind);
 // A sentence for the caller that says what to do.
 [[nodiscard]] std::string_view failure_message(AuthFailureKind kind);
@@ -67,10 +78,12 @@ class Authenticator {
 
   // 1-2 us. An unknown key costs the same work as a known one (a dummy row takes its place).
   // A key ends at the latest time ever presented here: a clock set back revives nothing.
-  [[nodiscard]] std::expected<Principal, AuthFailure> authenticate(std::string_view presented,
-                                                                   UnixMillis now_ms) const;
+  // `address` is the peer's, without port; a key that is bound to networks needs one.
+  [[nodiscard]] std::expected<Principal, AuthFailure> authenticate(
+      std::string_view presented, UnixMillis now_ms, std::string_view address = "") const;
 
-  // Swaps in a snapshot of `rows`. Rows whose MAC does not fit are left out: nobody can use them.
+  // Swaps in a snapshot of `rows`, their attributes parsed. Rows whose MAC does not fit, or that
+  // cannot be understood, are left out: nobody can use them.
   // Returns how many those were.
   std::size_t replace(std::span<const store::KeyRow> rows);
 

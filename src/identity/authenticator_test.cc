@@ -103,11 +103,8 @@ TEST(Authenticator, TakesTheTimeFromElsewhereToo) {
 using Edit = std::function<void(store::KeyRow&)>;
 
 // What somebody with the database file, and without the key file, could try.
-TEST(Authenticator, LeavesOutForgedEditedAndCopiedRows) {
-  ScratchKeys keys;
-  const CreatedKey key = keys.make("app");
-  const store::KeyRow good = *keys.database_->find_key(key.info.key_id.value());
-  const std::vector<Edit> edits{
+std::vector<Edit> edits_of_a_forger() {
+  return {
       [](store::KeyRow& row) { row.key_id = "key_000000000000000000000000"; },
       [](store::KeyRow& row) { row.lookup = std::string(64, 'a'); },
       [](store::KeyRow& row) { row.client_id = "other"; },
@@ -121,22 +118,206 @@ TEST(Authenticator, LeavesOutForgedEditedAndCopiedRows) {
       [](store::KeyRow& row) { row.revoke_reason = "x"; },
       [](store::KeyRow& row) { row.row_mac = std::string(64, '0'); },
       [](store::KeyRow& row) { row.row_mac.clear(); },
+      [](store::KeyRow& row) { row.models = ""; },
+      [](store::KeyRow& row) { row.models = "demo"; },
+      [](store::KeyRow& row) { row.models = "demo\nchat\nother"; },
+      [](store::KeyRow& row) { row.adapter = ""; },
+      [](store::KeyRow& row) { row.adapter = "poet:0.1"; },
+      [](store::KeyRow& row) { row.adapter_only = true; },
+      [](store::KeyRow& row) { row.ip_ranges = ""; },
+      [](store::KeyRow& row) { row.ip_ranges = "10.0.0.0/7"; },
+      [](store::KeyRow& row) { row.data_class = ""; },
+      [](store::KeyRow& row) { row.scopes = ""; },
+      [](store::KeyRow& row) { row.scopes += "\nsee_models"; },
+      [](store::KeyRow& row) { row.requests_per_minute = 0; },
+      [](store::KeyRow& row) { row.tokens_per_minute += 1; },
+      [](store::KeyRow& row) { row.concurrent_calls += 1; },
+      [](store::KeyRow& row) { row.labels = "team=y"; },
+      [](store::KeyRow& row) { row.mac_version = 1; },
+      [](store::KeyRow& row) { row.mac_version = 3; },
+      [](store::KeyRow& row) { row.mac_version = 0; },
       // The same bytes in other fields.
+      [](store::KeyRow& row) { std::swap(row.requests_per_minute, row.tokens_per_minute); },
+      [](store::KeyRow& row) { std::swap(row.models, row.labels); },
+      [](store::KeyRow& row) {
+        row.models = "demo\nchatp";
+        row.adapter = "oet";
+      },
       [](store::KeyRow& row) {
         row.client_id = "ap";
         row.kind = "plive";
       },
       [](store::KeyRow& row) { std::swap(row.created_ms, row.expires_ms); },
   };
+}
+
+TEST(Authenticator, LeavesOutForgedEditedAndCopiedRows) {
+  ScratchKeys keys;
+  const auto made = keys.service_->create(
+      keys.admin(),
+      {.client_id = "app",
+       .label = "",
+       .attributes = {
+           .models = {"demo", "chat"},
+           .adapter = "poet",
+           .ip_ranges = {"10.0.0.0/8"},
+           .data_class = "internal",
+           .scopes = {"call_models"},
+           .limits = {.requests_per_minute = 5, .tokens_per_minute = 6, .concurrent_calls = 7},
+           .labels = {{"team", "x"}}}});
+  ASSERT_TRUE(made) << made.error().message;
+  const CreatedKey& key = *made;
+  const store::KeyRow good = *keys.database_->find_key(key.info.key_id.value());
+  const std::vector<Edit> edits = edits_of_a_forger();
   Authenticator authenticator(keys.authority_);
   const store::KeyRow rows[] = {good};
   ASSERT_EQ(authenticator.replace(rows), 0U);
-  ASSERT_TRUE(authenticator.authenticate(key.shown.reveal(), kTestNowMs));
+  ASSERT_TRUE(authenticator.authenticate(key.shown.reveal(), kTestNowMs, "10.1.2.3"));
   for (std::size_t i = 0; i < edits.size(); ++i) {
     store::KeyRow edited[] = {good};
     edits[i](edited[0]);
     EXPECT_EQ(authenticator.replace(edited), 1U) << "edit " << i;
-    EXPECT_FALSE(authenticator.authenticate(key.shown.reveal(), kTestNowMs)) << "edit " << i;
+    EXPECT_FALSE(authenticator.authenticate(key.shown.reveal(), kTestNowMs, "10.1.2.3"))
+        << "edit " << i;
+  }
+}
+
+store::KeyRow known_row() {
+  return {.key_id = "key_0123456789abcdef01234567",
+          .lookup = std::string(64, 'a'),
+          .client_id = "billing-app",
+          .kind = "live",
+          .role = "user",
+          .tenant = "acme",
+          .label = "note",
+          .created_ms = 1'795'000'000'123,
+          .expires_ms = 1'802'776'000'123,
+          .revoked_ms = 0,
+          .revoke_reason = ""};
+}
+
+// By docs/formats/keys.md, computed by another program.
+TEST(KeyAuthority, MacsARowAsItsPageSays) {
+  const KeyAuthority authority(test_secrets());
+  store::KeyRow row = known_row();
+  row.row_mac = "652ed862a5e4f1bb447f388b7fcb42ccd114bbf7dd6a5f729e1bf10d9c449561";
+  EXPECT_TRUE(authority.row_intact(row)) << "a row of version 1, from before the attributes";
+  row.models = "demo\nchat";
+  row.adapter = "poet:0.7";
+  row.adapter_only = true;
+  row.ip_ranges = "10.0.0.0/8";
+  row.data_class = "sensitive";
+  row.scopes = "call_models";
+  row.requests_per_minute = 60;
+  row.tokens_per_minute = 1000;
+  row.concurrent_calls = 2;
+  row.labels = "team=x";
+  EXPECT_FALSE(authority.row_intact(row)) << "version 1 does not see attributes: none may be there";
+  row.mac_version = 2;
+  EXPECT_FALSE(authority.row_intact(row));
+  row.row_mac = "5c59711bfb13104d6693f323230a73ae0cbc1c9ba5b455a627fc8ffacea7694f";
+  EXPECT_TRUE(authority.row_intact(row));
+  row.mac_version = 1;
+  EXPECT_FALSE(authority.row_intact(row));
+}
+
+TEST(KeyAuthority, LetsNobodyAddAnAttributeToAnOldRow) {
+  const KeyAuthority authority(test_secrets());
+  store::KeyRow old = known_row();
+  old.row_mac = authority.row_mac(old);
+  ASSERT_TRUE(authority.row_intact(old));
+  const std::vector<Edit> edits{
+      [](store::KeyRow& row) { row.models = "demo"; },
+      [](store::KeyRow& row) { row.adapter = "poet"; },
+      [](store::KeyRow& row) { row.adapter_only = true; },
+      [](store::KeyRow& row) { row.ip_ranges = "10.0.0.0/8"; },
+      [](store::KeyRow& row) { row.data_class = "public"; },
+      [](store::KeyRow& row) { row.scopes = "call_models"; },
+      [](store::KeyRow& row) { row.requests_per_minute = 1; },
+      [](store::KeyRow& row) { row.tokens_per_minute = 1; },
+      [](store::KeyRow& row) { row.concurrent_calls = 1; },
+      [](store::KeyRow& row) { row.labels = "a=b"; },
+      [](store::KeyRow& row) { row.mac_version = 2; },
+  };
+  for (std::size_t i = 0; i < edits.size(); ++i) {
+    store::KeyRow edited = old;
+    edits[i](edited);
+    EXPECT_FALSE(authority.row_intact(edited)) << "edit " << i;
+  }
+  authority.seal(old);
+  EXPECT_EQ(old.mac_version, kRowMacVersion);
+  EXPECT_TRUE(authority.row_intact(old));
+}
+
+TEST(Authenticator, KeepsAKeyAtItsNetworksAndTellsNobodyElse) {
+  ScratchKeys keys;
+  const auto made = keys.service_->create(
+      keys.admin(), {.client_id = "app",
+                     .label = "",
+                     .attributes = {.ip_ranges = {"10.1.0.0/16", "2001:db8::/32"}}});
+  ASSERT_TRUE(made) << made.error().message;
+  const std::string shown(made->shown.reveal());
+  for (const char* address : {"10.1.2.3", "::ffff:10.1.2.3", "2001:db8::7"}) {
+    EXPECT_TRUE(keys.authenticator_.authenticate(shown, kTestNowMs, address)) << address;
+  }
+  for (const char* address : {"10.2.0.1", "::1", "", "local", "2001:db9::7"}) {
+    const auto refused = keys.authenticator_.authenticate(shown, kTestNowMs, address);
+    ASSERT_FALSE(refused) << address;
+    EXPECT_EQ(refused.error().kind, AuthFailureKind::elsewhere);
+    EXPECT_EQ(refused.error().key_id, made->info.key_id) << "for the audit record";
+  }
+  EXPECT_EQ(failure_code(AuthFailureKind::elsewhere), failure_code(AuthFailureKind::unknown));
+  EXPECT_EQ(failure_message(AuthFailureKind::elsewhere), failure_message(AuthFailureKind::unknown));
+  // Nor does anybody learn there that it was a key.
+  ASSERT_TRUE(keys.service_->revoke(keys.admin(), made->info.key_id.value(), "leaked"));
+  EXPECT_EQ(keys.authenticator_.authenticate(shown, kTestNowMs, "192.0.2.1").error().kind,
+            AuthFailureKind::elsewhere);
+  EXPECT_EQ(keys.authenticator_.authenticate(shown, kTestNowMs, "10.1.2.3").error().kind,
+            AuthFailureKind::revoked);
+}
+
+TEST(Authenticator, GivesEveryCallTheSameRules) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app", Role::operator_, "acme");
+  const auto first = keys.authenticator_.authenticate(key.shown.reveal(), kTestNowMs);
+  const auto second = keys.authenticator_.authenticate(key.shown.reveal(), kTestNowMs);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->rules, second->rules) << "one, shared: nothing is parsed for a call";
+  EXPECT_TRUE(first->may(Permission::see_status));
+  EXPECT_FALSE(first->may(Permission::change_parameters)) << "the models are everybody's";
+  EXPECT_FALSE(first->may(Permission::manage_keys));
+  EXPECT_FALSE(Principal().may(Permission::call_models));
+  const auto home = keys.authenticator_.authenticate(
+      keys.make("boss", Role::operator_).shown.reveal(), kTestNowMs);
+  ASSERT_TRUE(home);
+  EXPECT_TRUE(home->may(Permission::change_parameters));
+}
+
+// A row with a good MAC that this program does not understand, such as a newer one's.
+TEST(Authenticator, LeavesOutARowThatItCannotRead) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::vector<Edit> edits{
+      [](store::KeyRow& row) { row.role = "Admin"; },
+      [](store::KeyRow& row) { row.role = "ADMIN"; },
+      [](store::KeyRow& row) { row.role = "admin "; },
+      [](store::KeyRow& row) {
+        row.role =
+            "\xD0\xB0"
+            "dmin";
+      },  // a Cyrillic a
+      [](store::KeyRow& row) { row.ip_ranges = "everywhere"; },
+      [](store::KeyRow& row) { row.scopes = "fly"; },
+      [](store::KeyRow& row) { row.scopes = "manage_keys"; },
+      [](store::KeyRow& row) { row.data_class = "Restricted"; },
+  };
+  for (std::size_t i = 0; i < edits.size(); ++i) {
+    store::KeyRow row = *keys.database_->find_key(key.info.key_id.value());
+    edits[i](row);
+    keys.authority_.seal(row);
+    const store::KeyRow rows[] = {row};
+    EXPECT_EQ(keys.authenticator_.replace(rows), 1U) << i;
+    EXPECT_EQ(keys.tried(key.shown.reveal()), "invalid_api_key") << i;
   }
 }
 

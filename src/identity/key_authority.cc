@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::size_t kSaltBytes = kKeySaltDigits / 2;
 constexpr std::size_t kMacBytes = kKeyMacDigits / 2;
-constexpr std::string_view kRowPurpose = "deepmoat key row 1";
+// A version has a secret of its own: a MAC of one says nothing about a row of another.
+constexpr std::string_view kRowPurpose1 = "deepmoat key row 1";
+constexpr std::string_view kRowPurpose2 = "deepmoat key row 2";
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 // Ten decimal digits: with client_id before and the salt's 32 digits after it, the concatenation
@@ -52,10 +54,49 @@ void put(std::string& bytes, std::string_view field) {
   bytes += field;
 }
 
-void put(std::string& bytes, UnixMillis value) {
+void put(std::string& bytes, std::int64_t value) {
   for (int shift = 56; shift >= 0; shift -= 8) {
     bytes += static_cast<char>(static_cast<std::uint64_t>(value) >> shift);
   }
+}
+
+// What version 1 covers.
+std::string first_bytes(const store::KeyRow& row) {
+  std::string bytes;
+  put(bytes, row.key_id);
+  put(bytes, row.lookup);
+  put(bytes, row.client_id);
+  put(bytes, row.kind);
+  put(bytes, row.role);
+  put(bytes, row.tenant);
+  put(bytes, row.label);
+  put(bytes, row.created_ms);
+  put(bytes, row.expires_ms);
+  put(bytes, row.revoked_ms);
+  put(bytes, row.revoke_reason);
+  return bytes;
+}
+
+// What version 2 covers beside that.
+std::string attribute_bytes(const store::KeyRow& row) {
+  std::string bytes;
+  put(bytes, row.models);
+  put(bytes, row.adapter);
+  put(bytes, std::int64_t{row.adapter_only ? 1 : 0});
+  put(bytes, row.ip_ranges);
+  put(bytes, row.data_class);
+  put(bytes, row.scopes);
+  put(bytes, row.requests_per_minute);
+  put(bytes, row.tokens_per_minute);
+  put(bytes, row.concurrent_calls);
+  put(bytes, row.labels);
+  return bytes;
+}
+
+// Of a row that is bound to nothing.
+const std::string& no_attribute_bytes() {
+  static const std::string bytes = attribute_bytes(store::KeyRow());
+  return bytes;
 }
 
 }  // namespace
@@ -63,7 +104,8 @@ void put(std::string& bytes, UnixMillis value) {
 KeyAuthority::KeyAuthority(const crypto::RootSecrets& secrets)
     : signing_(secrets.signing),
       pepper_(secrets.pepper),
-      rows_(crypto::derive_secret(secrets.signing, kRowPurpose)) {}
+      rows_1_(crypto::derive_secret(secrets.signing, kRowPurpose1)),
+      rows_2_(crypto::derive_secret(secrets.signing, kRowPurpose2)) {}
 
 Result<Secret> KeyAuthority::make_key(KeyKind kind, std::string_view client_id,
                                       UnixMillis created_ms) const {
@@ -99,23 +141,23 @@ bool KeyAuthority::check(std::string_view mac, std::string_view salt, std::strin
 }
 
 std::string KeyAuthority::row_mac(const store::KeyRow& row) const {
-  std::string bytes;
-  put(bytes, row.key_id);
-  put(bytes, row.lookup);
-  put(bytes, row.client_id);
-  put(bytes, row.kind);
-  put(bytes, row.role);
-  put(bytes, row.tenant);
-  put(bytes, row.label);
-  put(bytes, row.created_ms);
-  put(bytes, row.expires_ms);
-  put(bytes, row.revoked_ms);
-  put(bytes, row.revoke_reason);
-  return to_hex(crypto::view(rows_({bytes})));
+  const std::string first = first_bytes(row);
+  if (row.mac_version == 1) {
+    return to_hex(crypto::view(rows_1_({first})));
+  }
+  return to_hex(crypto::view(rows_2_({first, attribute_bytes(row)})));
+}
+
+void KeyAuthority::seal(store::KeyRow& row) const {
+  row.mac_version = kRowMacVersion;
+  row.row_mac = row_mac(row);
 }
 
 bool KeyAuthority::row_intact(const store::KeyRow& row) const {
-  return crypto::equal_constant_time(row.row_mac, row_mac(row));
+  // Version 1 does not see the attributes, so such a row may have none: somebody put them there.
+  const bool version_fits = row.mac_version == kRowMacVersion ||
+                            (row.mac_version == 1 && attribute_bytes(row) == no_attribute_bytes());
+  return crypto::equal_constant_time(row.row_mac, row_mac(row)) && version_fits;
 }
 
 }  // namespace deepmoat::identity

@@ -2,6 +2,7 @@
 // Immutable and thread-safe; no allocation in check() and lookup().
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,8 @@
 #include "store/database.h"
 
 namespace deepmoat::identity {
+
+inline constexpr std::int64_t kRowMacVersion = 2;  // of rows that are written now
 
 class KeyAuthority {
  public:
@@ -33,15 +36,18 @@ class KeyAuthority {
   [[nodiscard]] bool check(std::string_view mac, std::string_view salt, std::string_view client_id,
                            UnixMillis created_ms) const;
 
-  // 64 hex digits over every other field of the row.
+  // 64 hex digits over every other field of the row, in the form of its mac_version.
   [[nodiscard]] std::string row_mac(const store::KeyRow& row) const;
+  // Sets the MAC, in the newest form.
+  void seal(store::KeyRow& row) const;
   // False for a row that was written without the signing secret: forged, edited, or copied.
   [[nodiscard]] bool row_intact(const store::KeyRow& row) const;
 
  private:
   crypto::HmacSha256 signing_;
   crypto::HmacSha256 pepper_;
-  crypto::HmacSha256 rows_;
+  crypto::HmacSha256 rows_1_;
+  crypto::HmacSha256 rows_2_;
 };
 
 }  // namespace deepmoat::identity

@@ -16,23 +16,19 @@ constexpr std::string_view kRootIdSetting = "root_key_file_id";
 constexpr std::string_view kKeyIdPrefix = "key_";
 constexpr std::size_t kKeyIdRandomBytes = 12;
 
-// Free text of people that ends up in terminals and logs: no control characters.
-Result<> check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {
-  constexpr unsigned char kDelete = 0x7f;
-  const bool printable = std::ranges::all_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= ' ' && byte != kDelete;
-  });
-  if (text.size() > bytes_max || !printable) {
-    return fail(Code::invalid_argument, std::string(field) + ": at most " +
-                                            std::to_string(bytes_max) +
-                                            " bytes, without control characters");
-  }
-  return {};
-}
-
 bool right_of(const Actor& actor, const std::string& tenant) {
   return reaches(actor.tenant, TenantId(tenant));
+}
+
+// A key whose scopes narrow its role hands on what every user has and what it has itself. Else
+// whoever holds it would make himself a key without scopes.
+Result<> check_grant(const Actor& actor, PermissionSet given) {
+  if (!actor.narrowed_to || given.within(actor.narrowed_to->with(permissions_of(Role::user)))) {
+    return {};
+  }
+  return fail(Code::permission_denied,
+              "scopes: your own key's scopes are narrower than what this key would have; name "
+              "scopes that yours has, or ask an administrator whose key has no scopes");
 }
 
 }  // namespace
@@ -50,14 +46,6 @@ std::string_view state_name(KeyState state) {
   }
   return "unknown";
 }
-
-// What the audit record says of an action. `resource` is completed by the body once it knows.
-struct KeyService::Action {
-  audit::Operation operation;
-  std::string name;
-  std::string resource;
-  std::string detail;  // a revocation's reason
-};
 
 KeyService::KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
                        const KeyAuthority& authority, const Clock& clock)
@@ -93,49 +81,6 @@ Result<> KeyService::reload() {
   return {};
 }
 
-// Intent, body, result. The body gets the action, to name the key that it turned out to be about.
-template <class T, class Body>
-Result<T> KeyService::audited(const Actor& actor, Action action, const Body& body) {
-  audit::Record record;
-  record.phase = audit::Phase::intent;
-  record.operation = action.operation;
-  record.request_id = actor.request_id;
-  record.tenant = actor.tenant.value();
-  record.operator_id = actor.operator_id;
-  record.key_id = actor.key_id;
-  record.role = actor.role;
-  record.authentication = actor.authentication;
-  record.ip_address = actor.ip_address;
-  record.action = action.name;
-  record.resource = action.resource;
-  record.reason = action.detail;
-  TRY(const std::uint64_t intent, append_(record));
-
-  Result<T> done = body(action);
-  const bool refused =
-      !done &&
-      (done.error().code == Code::invalid_argument || done.error().code == Code::not_found ||
-       done.error().code == Code::already_exists || done.error().code == Code::permission_denied);
-  record.phase = audit::Phase::result;
-  record.intent_sequence = intent;
-  record.resource = action.resource;
-  record.outcome = done      ? audit::Outcome::success
-                   : refused ? audit::Outcome::refused
-                             : audit::Outcome::failed;
-  if (!done) {
-    record.reason = code_name(done.error().code);
-  }
-  const Result<std::uint64_t> written = append_(std::move(record));
-  if (!written) {
-    return fail(written.error().code,
-                action.name +
-                    ": the audit log took the intent but not the result, so the change "
-                    "may be in force and nothing is answered: " +
-                    written.error().message);
-  }
-  return done;
-}
-
 KeyInfo KeyService::info_of(const store::KeyRow& row) const {
   KeyInfo info{.key_id = KeyId(row.key_id),
                .client_id = ClientId(row.client_id),
@@ -147,7 +92,8 @@ KeyInfo KeyService::info_of(const store::KeyRow& row) const {
                .expires_ms = row.expires_ms,
                .revoked_ms = row.revoked_ms,
                .revoke_reason = row.revoke_reason,
-               .state = KeyState::active};
+               .state = KeyState::active,
+               .attributes = attributes_of(row)};
   if (!authority_.row_intact(row)) {
     info.state = KeyState::corrupt;
   } else if (row.revoked_ms != 0) {
@@ -162,9 +108,11 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
   // Names are checked inside, so that a refused attempt is on record; the record itself gets
   // nothing unchecked that is longer than a name.
   const std::string named = request.client_id.substr(0, 63);
+  const Result<KeyRules> rules = rules_of(request.attributes, request.role);
+  const std::string detail = rules ? summary_of(request.attributes) : std::string();
   return audited<CreatedKey>(
-      actor, Action{audit::Operation::write, "key.create", named, ""},
-      [&](Action& action) -> Result<CreatedKey> {
+      append_, actor, AuditedAction{audit::Operation::write, "key.create", named, detail},
+      [&](AuditedAction& action) -> Result<CreatedKey> {
         CHECK_OK(check_name("client_id", request.client_id));
         CHECK_OK(check_name("tenant", request.tenant));
         CHECK_OK(check_text("label", request.label, kLabelBytesMax));
@@ -175,6 +123,8 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
           return fail(Code::permission_denied,
                       "tenant: keys of another tenant need an administrator of tenant \"default\"");
         }
+        CHECK_OK(rules);
+        CHECK_OK(check_grant(actor, rules->permissions));
         const UnixMillis now_ms = clock_.unix_ms();
         const KeyKind kind = kind_of(request.role);
         TRY(Secret shown, authority_.make_key(kind, request.client_id, now_ms));
@@ -189,8 +139,11 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
         row.label = request.label;
         row.created_ms = now_ms;
         row.expires_ms = now_ms + request.lifetime_s * 1000;
-        row.row_mac = authority_.row_mac(row);
+        put_attributes(request.attributes, row);
+        authority_.seal(row);
         action.resource = row.key_id;
+        CHECK_OK(database_.ensure_tenant(
+            {.name = row.tenant, .organisation = "", .label = "", .created_ms = now_ms}));
         CHECK_OK(database_.insert_key(row));
         CHECK_OK(reload());
         return CreatedKey{.info = info_of(row), .shown = std::move(shown)};
@@ -198,18 +151,18 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
 }
 
 Result<std::vector<KeyInfo>> KeyService::list(const Actor& actor) {
-  return audited<std::vector<KeyInfo>>(actor, Action{audit::Operation::read, "key.list", "", ""},
-                                       [&](Action&) -> Result<std::vector<KeyInfo>> {
-                                         TRY(const std::vector<store::KeyRow> rows,
-                                             database_.list_keys());
-                                         std::vector<KeyInfo> keys;
-                                         for (const store::KeyRow& row : rows) {
-                                           if (right_of(actor, row.tenant)) {
-                                             keys.push_back(info_of(row));
-                                           }
-                                         }
-                                         return keys;
-                                       });
+  return audited<std::vector<KeyInfo>>(
+      append_, actor, AuditedAction{audit::Operation::read, "key.list", "", ""},
+      [&](AuditedAction&) -> Result<std::vector<KeyInfo>> {
+        TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+        std::vector<KeyInfo> keys;
+        for (const store::KeyRow& row : rows) {
+          if (right_of(actor, row.tenant)) {
+            keys.push_back(info_of(row));
+          }
+        }
+        return keys;
+      });
 }
 
 Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view reference) {
@@ -248,23 +201,24 @@ Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view refe
 }
 
 Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference) {
-  return audited<KeyInfo>(actor, Action{audit::Operation::read, "key.show", "", ""},
-                          [&](Action& action) -> Result<KeyInfo> {
+  return audited<KeyInfo>(append_, actor, AuditedAction{audit::Operation::read, "key.show", "", ""},
+                          [&](AuditedAction& action) -> Result<KeyInfo> {
                             TRY(const store::KeyRow row, find(actor, reference));
                             action.resource = row.key_id;
                             return info_of(row);
                           });
 }
 
-Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
-                                   std::string_view reference, std::string_view detail,
-                                   const Change& apply) {
+Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
+                                 std::string_view reference, std::string_view detail,
+                                 const Edit& apply) {
   // The intent names the key that it is about, so the key is looked up before it is written.
   const Result<store::KeyRow> target = find(actor, reference);
   const std::string resource = target ? target->key_id : std::string();
   return audited<KeyInfo>(
-      actor, Action{audit::Operation::write, std::string(name), resource, std::string(detail)},
-      [&](Action&) -> Result<KeyInfo> {
+      append_, actor,
+      AuditedAction{audit::Operation::write, std::string(name), resource, std::string(detail)},
+      [&](AuditedAction&) -> Result<KeyInfo> {
         TRY(store::KeyRow row, Result<store::KeyRow>(target));
         if (!authority_.row_intact(row)) {
           // Sealing it anew would make a forged row good.
@@ -275,7 +229,7 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
         const store::KeyRow before = row;
         CHECK_OK(apply(row));
         if (row != before) {
-          row.row_mac = authority_.row_mac(row);
+          authority_.seal(row);
           CHECK_OK(database_.update_key(row));
           CHECK_OK(reload());
         }
@@ -283,11 +237,45 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
       });
 }
 
+Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view reference,
+                                   const KeyChange& change) {
+  // What is on record was checked by itself; the rest needs the key that it is for.
+  const std::vector<std::string> scopes = change.scopes.value_or(std::vector<std::string>());
+  KeyAttributes alone;
+  identity::apply(change, alone);
+  alone.scopes = {};
+  alone.adapter_only = false;
+  const bool good =
+      rules_of(alone, Role::admin).has_value() &&
+      std::ranges::all_of(
+          scopes, [](const std::string& scope) { return parse_permission(scope).has_value(); }) &&
+      check_text("label", change.label.value_or(""), kLabelBytesMax).has_value();
+  return edit(actor, "key.change", reference, good ? summary_of(change) : "",
+              [&](store::KeyRow& row) -> Result<> {
+                const KeyState state = info_of(row).state;
+                if (state != KeyState::active) {
+                  return fail(Code::invalid_argument,
+                              "key: it is " + std::string(state_name(state)) +
+                                  ", and only a living key is changed; make a new "
+                                  "one");
+                }
+                CHECK_OK(check_text("label", change.label.value_or(""), kLabelBytesMax));
+                TRY(const Role role, parse_role(row.role));
+                KeyAttributes attributes = attributes_of(row);
+                identity::apply(change, attributes);
+                TRY(const KeyRules rules, rules_of(attributes, role));
+                CHECK_OK(check_grant(actor, rules.permissions));
+                put_attributes(attributes, row);
+                row.label = change.label.value_or(row.label);
+                return {};
+              });
+}
+
 Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
                                    std::string_view reason) {
   const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
   const std::string_view recorded = reason_good ? reason : std::string_view();
-  return change(actor, "key.revoke", reference, recorded, [&](store::KeyRow& row) -> Result<> {
+  return edit(actor, "key.revoke", reference, recorded, [&](store::KeyRow& row) -> Result<> {
     CHECK_OK(reason_good);
     if (reason.empty()) {
       return fail(Code::invalid_argument, "reason: say why the key is revoked");
@@ -302,7 +290,7 @@ Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view referenc
 
 Result<KeyInfo> KeyService::expire(const Actor& actor, std::string_view reference,
                                    UnixMillis at_ms) {
-  return change(actor, "key.expire", reference, "", [&](store::KeyRow& row) -> Result<> {
+  return edit(actor, "key.expire", reference, "", [&](store::KeyRow& row) -> Result<> {
     if (at_ms > row.expires_ms) {
       return fail(Code::invalid_argument,
                   "at: later than the key's own end; make a new key instead");

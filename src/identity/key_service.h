@@ -1,8 +1,7 @@
-// What an administrator does with keys: create, list, show, revoke, expire.
+// What an administrator does with keys: create, list, show, change, revoke, expire.
 //
-// Order of every action: audit intent durable -> database -> snapshot swap -> audit result.
-// Without an audit record there is no action. A crash in the middle leaves an intent without a
-// result, which the log shows. Blocking; used from one blocking thread.
+// Order of every action: audit intent durable -> database -> snapshot swap -> audit result
+// (identity/audited_action.h). Blocking; used from one blocking thread.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +11,14 @@
 #include <string_view>
 #include <vector>
 
-#include "audit/record.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "base/strong.h"
 #include "crypto/key_file.h"
+#include "identity/audited_action.h"
 #include "identity/authenticator.h"
+#include "identity/key_attributes.h"
 #include "identity/key_authority.h"
 #include "identity/roles.h"
 #include "store/database.h"
@@ -30,23 +30,13 @@ inline constexpr std::size_t kLabelBytesMax = 200;
 inline constexpr std::size_t kReasonBytesMax = 200;
 inline constexpr std::size_t kKeyReferenceBytesMin = 8;  // of a prefix of a key id
 
-// Who asks. Goes into the audit record as it stands.
-struct Actor {
-  std::string operator_id;  // client_id of the key, or "local:<uid>"
-  std::string key_id;       // empty at the machine itself
-  std::string role;
-  TenantId tenant{std::string(kHomeTenant)};  // decides which tenants he reaches
-  std::string authentication;                 // "api_key", "local_socket", "command_line"
-  std::string ip_address;
-  std::string request_id;
-};
-
 struct CreateKey {
   std::string client_id;
   Role role = Role::user;
   std::string tenant{kHomeTenant};
   std::int64_t lifetime_s = kKeyLifetimeMaxS;  // 1 second to 90 days
   std::string label;
+  KeyAttributes attributes = {};
 };
 
 enum class KeyState : std::uint8_t {
@@ -70,15 +60,13 @@ struct KeyInfo {
   UnixMillis revoked_ms = 0;  // 0 = not revoked
   std::string revoke_reason;
   KeyState state = KeyState::active;
+  KeyAttributes attributes = {};
 };
 
 struct CreatedKey {
   KeyInfo info;
   Secret shown;  // the only time that it exists outside the client
 };
-
-// Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
-using AppendAudit = std::function<Result<std::uint64_t>(audit::Record)>;
 
 class KeyService {
  public:
@@ -93,7 +81,8 @@ class KeyService {
   KeyService& operator=(const KeyService&) = delete;
 
   // Errors of all: Code::unavailable when the log or the database cannot be written,
-  // Code::invalid_argument with the field, Code::permission_denied for another's tenant.
+  // Code::invalid_argument with the field, Code::permission_denied for another's tenant, and for
+  // an actor with scopes who would give more than he has. A tenant that is not there is made.
   Result<CreatedKey> create(const Actor& actor, const CreateKey& request);
   // Keys of the tenants that the actor reaches, oldest first.
   Result<std::vector<KeyInfo>> list(const Actor& actor);
@@ -101,6 +90,8 @@ class KeyService {
   // `reference`: a key id, a prefix of one (8 characters or more) that fits one key only, or the
   // shown key itself. Code::not_found also for keys of tenants that the actor does not reach.
   Result<KeyInfo> show(const Actor& actor, std::string_view reference);
+  // Sets attributes of a key that is neither revoked nor expired; calls from then on obey.
+  Result<KeyInfo> change(const Actor& actor, std::string_view reference, const KeyChange& change);
   // `reason` is for people and for the audit log; must not be empty. A second time is no error
   // and changes nothing.
   Result<KeyInfo> revoke(const Actor& actor, std::string_view reference, std::string_view reason);
@@ -114,15 +105,12 @@ class KeyService {
   KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
              const KeyAuthority& authority, const Clock& clock);
 
-  struct Action;
-  using Change = std::function<Result<>(store::KeyRow&)>;
+  using Edit = std::function<Result<>(store::KeyRow&)>;
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
   Result<> reload();
-  Result<KeyInfo> change(const Actor& actor, std::string_view name, std::string_view reference,
-                         std::string_view detail, const Change& apply);
+  Result<KeyInfo> edit(const Actor& actor, std::string_view name, std::string_view reference,
+                       std::string_view detail, const Edit& apply);
   [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
-  template <class T, class Body>
-  Result<T> audited(const Actor& actor, Action action, const Body& body);
 
   store::Database& database_;
   AppendAudit append_;

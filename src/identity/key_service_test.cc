@@ -260,6 +260,127 @@ TEST(KeyService, NeverMakesAForgedRowGood) {
   EXPECT_EQ(*keys.database_->find_key(id), forged);
 }
 
+TEST(KeyService, ChangesALivingKeyAtOnce) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::string id = key.info.key_id.value();
+  const std::string shown(key.shown.reveal());
+  const auto rules = [&] {
+    return keys.authenticator_.authenticate(shown, keys.clock_.unix_ms(), "10.0.0.1")->rules;
+  };
+  EXPECT_TRUE(rules()->may_use_model("other"));
+  const auto changed = keys.service_->change(
+      keys.admin(), id,
+      {.label = "new", .models = {{"demo"}}, .ip_ranges = {{"10.0.0.0/8"}}, .concurrent_calls = 3});
+  ASSERT_TRUE(changed) << changed.error().message;
+  EXPECT_EQ(changed->label, "new");
+  EXPECT_EQ(changed->attributes.models, std::vector<std::string>{"demo"});
+  EXPECT_FALSE(rules()->may_use_model("other"));
+  EXPECT_EQ(rules()->limits.concurrent_calls, 3);
+  EXPECT_FALSE(keys.authenticator_.authenticate(shown, keys.clock_.unix_ms(), "11.0.0.1"));
+  const audit::Record& intent = keys.records_[keys.records_.size() - 2];
+  EXPECT_EQ(intent.action, "key.change");
+  EXPECT_EQ(intent.resource, id);
+  EXPECT_EQ(intent.reason, "ip_ranges=10.0.0.0/8; models=demo; concurrent_calls=3; label=new");
+  EXPECT_EQ(keys.records_.back().outcome, Outcome::success);
+  keys.restart();
+  EXPECT_EQ(rules()->limits.concurrent_calls, 3);
+  ASSERT_TRUE(keys.service_->change(keys.admin(), id, {.models = std::vector<std::string>()}));
+  EXPECT_TRUE(rules()->may_use_model("other"));
+  EXPECT_EQ(rules()->limits.concurrent_calls, 3) << "what is not named stays";
+}
+
+TEST(KeyService, RefusesBadChangesAndRecordsThem) {
+  ScratchKeys keys;
+  const std::string id = keys.make("app").info.key_id.value();
+  const store::KeyRow before = *keys.database_->find_key(id);
+  for (const KeyChange& bad :
+       {KeyChange{.label = std::string(201, 'x')}, KeyChange{.models = {{"a\nb"}}},
+        KeyChange{.adapter_only = true}, KeyChange{.ip_ranges = {{"10.0.0.0/99"}}},
+        KeyChange{.data_class = "SECRET"}, KeyChange{.scopes = {{"manage_keys"}}},
+        KeyChange{.scopes = {{"x; y=z\n"}}}, KeyChange{.requests_per_minute = -1}}) {
+    const auto refused = keys.service_->change(keys.admin(), id, bad);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::invalid_argument) << refused.error().message;
+    EXPECT_EQ(keys.records_.back().outcome, Outcome::refused);
+    EXPECT_EQ(keys.records_.back().resource, id);
+  }
+  EXPECT_EQ(*keys.database_->find_key(id), before);
+  EXPECT_EQ(keys.service_->change(keys.admin_of("other"), id, {.label = "x"}).error().code,
+            Code::not_found);
+  ASSERT_TRUE(keys.service_->revoke(keys.admin(), id, "lost"));
+  const auto dead = keys.service_->change(keys.admin(), id, {.label = "x"});
+  ASSERT_FALSE(dead);
+  EXPECT_NE(dead.error().message.find("revoked"), std::string::npos);
+}
+
+TEST(KeyService, SealsAnOldRowAnewWhenItChanges) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  store::KeyRow old = *keys.database_->find_key(key.info.key_id.value());
+  old.mac_version = 1;
+  old.row_mac = keys.authority_.row_mac(old);
+  ASSERT_TRUE(keys.database_->update_key(old));
+  keys.restart();
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
+  ASSERT_TRUE(keys.service_->change(keys.admin(), old.key_id, {.label = "x"}));
+  EXPECT_EQ(keys.database_->find_key(old.key_id)->mac_version, kRowMacVersion);
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
+}
+
+TEST(KeyService, AnEditedAttributeMakesTheKeyUnusableAndUnchangeable) {
+  ScratchKeys keys;
+  const auto key = keys.service_->create(
+      keys.admin(), {.client_id = "app", .label = "", .attributes = {.ip_ranges = {"10.0.0.0/8"}}});
+  ASSERT_TRUE(key);
+  store::KeyRow edited = *keys.database_->find_key(key->info.key_id.value());
+  edited.ip_ranges = "0.0.0.0/0";
+  ASSERT_TRUE(keys.database_->update_key(edited));
+  keys.restart();
+  EXPECT_EQ(keys.service_->corrupt_rows(), 1U);
+  EXPECT_FALSE(keys.authenticator_.authenticate(key->shown.reveal(), kTestNowMs, "10.0.0.1"));
+  EXPECT_EQ(keys.service_->show(keys.admin(), edited.key_id)->state, KeyState::corrupt);
+  EXPECT_EQ(keys.service_->change(keys.admin(), edited.key_id, {.ip_ranges = {{"10.0.0.0/8"}}})
+                .error()
+                .code,
+            Code::corrupt);
+}
+
+TEST(KeyService, ANarrowedAdministratorGivesNobodyMoreThanHeHas) {
+  ScratchKeys keys;
+  Actor narrow = keys.admin();
+  narrow.narrowed_to = PermissionSet();
+  narrow.narrowed_to->add(Permission::manage_keys);
+  const auto create = [&](Role role, std::vector<std::string> scopes) {
+    const auto made = keys.service_->create(narrow, {.client_id = "app",
+                                                     .role = role,
+                                                     .label = "",
+                                                     .attributes = {.scopes = std::move(scopes)}});
+    return made ? std::string("ok") : std::string(code_name(made.error().code));
+  };
+  EXPECT_EQ(create(Role::user, {}), "ok");
+  EXPECT_EQ(create(Role::admin, {"manage_keys"}), "ok");
+  EXPECT_EQ(create(Role::admin, {"manage_keys", "call_models"}), "ok");
+  EXPECT_EQ(create(Role::admin, {}), "permission_denied");
+  EXPECT_EQ(create(Role::operator_, {}), "permission_denied");
+  EXPECT_EQ(create(Role::operator_, {"see_status"}), "permission_denied");
+  EXPECT_EQ(create(Role::auditor, {}), "permission_denied");
+  // His own key, whose scopes he would like to be rid of.
+  const auto own = keys.service_->create(keys.admin(), {.client_id = "narrow",
+                                                        .role = Role::admin,
+                                                        .label = "",
+                                                        .attributes = {.scopes = {"manage_keys"}}});
+  ASSERT_TRUE(own);
+  const std::string id = own->info.key_id.value();
+  EXPECT_EQ(keys.service_->change(narrow, id, {.scopes = std::vector<std::string>()}).error().code,
+            Code::permission_denied);
+  EXPECT_TRUE(keys.service_->change(narrow, id, {.label = "mine"}));
+  const std::string wide = keys.make("wide", Role::admin).info.key_id.value();
+  EXPECT_EQ(keys.service_->change(narrow, wide, {.label = "x"}).error().code,
+            Code::permission_denied);
+  EXPECT_TRUE(keys.service_->revoke(narrow, wide, "leaked"));
+}
+
 TEST(KeyService, RefusesADatabaseOfAnotherKeyFile) {
   ScratchKeys keys;
   const auto service = KeyService::open(

@@ -91,6 +91,31 @@ Result<Role> parse_role(std::string_view name) {
   return fail(Code::invalid_argument, "role: must be one of user, operator, admin, auditor");
 }
 
+Result<Permission> parse_permission(std::string_view name) {
+  std::string names;
+  for (const Permission permission : kPermissions) {
+    if (name == permission_name(permission)) {
+      return permission;
+    }
+    names += (names.empty() ? "" : ", ") + std::string(permission_name(permission));
+  }
+  return fail(Code::invalid_argument, "permission: must be one of " + names);
+}
+
+PermissionSet permissions_of(Role role) {
+  PermissionSet permissions;
+  for (const Permission permission : kPermissions) {
+    if (allowed(role, permission)) {
+      permissions.add(permission);
+    }
+  }
+  return permissions;
+}
+
+bool needs_home_tenant(Permission permission) {
+  return permission == Permission::change_parameters;
+}
+
 std::string permissions_markdown() {
   std::string text = "| permission |";
   for (const Role role : kRoles) {

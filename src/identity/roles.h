@@ -20,7 +20,7 @@ enum class Permission : std::uint8_t {
   see_own_usage,      // usage and limits of the caller's own key
   see_status,         // queues, workers and usage of all keys of the tenant
   change_parameters,  // reload, limits, load and unload models
-  manage_keys,        // create, list, show, revoke, expire
+  manage_keys,        // create, list, show, change, revoke, expire; tenants too
   read_audit,         // read and verify the audit log
 };
 
@@ -36,6 +36,33 @@ inline constexpr std::string_view kHomeTenant = "default";
 
 [[nodiscard]] bool allowed(Role role, Permission permission);
 
+// Some permissions; a value.
+class PermissionSet {
+ public:
+  constexpr PermissionSet() = default;
+  void add(Permission permission) { bits_ |= bit(permission); }
+  [[nodiscard]] bool has(Permission permission) const { return (bits_ & bit(permission)) != 0; }
+  [[nodiscard]] bool within(PermissionSet other) const { return (bits_ & ~other.bits_) == 0; }
+  [[nodiscard]] PermissionSet with(PermissionSet other) const {
+    PermissionSet both = *this;
+    both.bits_ |= other.bits_;
+    return both;
+  }
+  bool operator==(const PermissionSet&) const = default;
+
+ private:
+  static std::uint32_t bit(Permission permission) {
+    return std::uint32_t{1} << static_cast<unsigned>(permission);
+  }
+  std::uint32_t bits_ = 0;
+};
+
+[[nodiscard]] PermissionSet permissions_of(Role role);
+
+// Whether the permission is about what all tenants share (the models): then only keys of the home
+// tenant have it, whatever their role. Somebody of another tenant would act on strangers' calls.
+[[nodiscard]] bool needs_home_tenant(Permission permission);
+
 // Whether somebody of tenant `own` may see or change things of tenant `other` at all. A caller
 // who may not gets "not found", so that he cannot learn that the thing exists.
 [[nodiscard]] bool reaches(const TenantId& own, const TenantId& other);
@@ -44,6 +71,8 @@ inline constexpr std::string_view kHomeTenant = "default";
 [[nodiscard]] std::string_view permission_name(Permission permission);  // "call_models", ...
 // Code::invalid_argument with the accepted names.
 [[nodiscard]] Result<Role> parse_role(std::string_view name);
+// Code::invalid_argument with the accepted names.
+[[nodiscard]] Result<Permission> parse_permission(std::string_view name);
 
 // The table as Markdown, for docs/ and `deepmoat key roles`.
 [[nodiscard]] std::string permissions_markdown();

@@ -45,9 +45,56 @@ TEST(Roles, AreReadExactly) {
   for (const Role role : kRoles) {
     EXPECT_EQ(*parse_role(role_name(role)), role);
   }
-  for (const char* text : {"", "Admin", "admin ", "root", "operator_"}) {
+  // A name has one spelling (Vault CVE-2025-5999: another case was another, unlimited, name).
+  for (const std::string text : {"",
+                                 "Admin",
+                                 "ADMIN",
+                                 "aDMIN",
+                                 "admin ",
+                                 " admin",
+                                 "admin\t",
+                                 "admin\n",
+                                 "root",
+                                 "operator_",
+                                 "Operator",
+                                 "USER",
+                                 "Auditor",
+                                 "\xD0\xB0"
+                                 "dmin",
+                                 "\xEF\xBD\x81"
+                                 "dmin",
+                                 "admin\xE2\x80\x8B",
+                                 "adm\xC4\xB1n",
+                                 "admi",
+                                 "admins",
+                                 "admin,user",
+                                 "admin;user"}) {
     EXPECT_EQ(parse_role(text).error().code, Code::invalid_argument) << text;
   }
+  EXPECT_FALSE(parse_role(std::string_view("admin\0", 6)));
+  EXPECT_FALSE(parse_role(std::string_view("user\0admin", 10)));
+  for (const Permission permission : kPermissions) {
+    EXPECT_EQ(*parse_permission(permission_name(permission)), permission);
+  }
+  for (const char* text : {"", "Manage_keys", "MANAGE_KEYS", "manage_keys ", "manage-keys", "*"}) {
+    EXPECT_EQ(parse_permission(text).error().code, Code::invalid_argument) << text;
+  }
+}
+
+TEST(Roles, AreSetsOfPermissions) {
+  for (const Role role : kRoles) {
+    const PermissionSet all = permissions_of(role);
+    EXPECT_TRUE(PermissionSet().within(all));
+    EXPECT_TRUE(all.within(all));
+    for (const Permission permission : kPermissions) {
+      EXPECT_EQ(all.has(permission), allowed(role, permission));
+      PermissionSet one;
+      one.add(permission);
+      EXPECT_EQ(one.within(all), allowed(role, permission));
+      EXPECT_EQ(all.with(one).has(permission), true);
+    }
+  }
+  EXPECT_FALSE(permissions_of(Role::admin).within(permissions_of(Role::user)));
 }
 
 TEST(Roles, PrintTheTable) {

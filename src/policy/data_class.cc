@@ -1,44 +1,17 @@
-// Data classes. Pure.
+// Data classes of calls. Pure.
 #include "policy/data_class.h"
 
 #include <algorithm>
-#include <array>
 
 namespace deepmoat::policy {
 
-std::string_view data_class_name(DataClass data_class) {
-  switch (data_class) {
-    case DataClass::public_:
-      return "public";
-    case DataClass::internal:
-      return "internal";
-    case DataClass::sensitive:
-      return "sensitive";
-    case DataClass::restricted:
-      return "restricted";
-  }
-  return "restricted";
-}
-
-Result<DataClass> parse_data_class(std::string_view name) {
-  constexpr std::array kAll{DataClass::public_, DataClass::internal, DataClass::sensitive,
-                            DataClass::restricted};
-  for (const DataClass data_class : kAll) {
-    if (name == data_class_name(data_class)) {
-      return data_class;
-    }
-  }
-  return fail(Code::invalid_argument,
-              "data class: must be one of public, internal, sensitive, restricted");
-}
-
-Result<DataClass> classify(std::string_view stated) {
-  constexpr DataClass kFloor = DataClass::internal;
+Result<DataClass> classify(std::string_view stated, DataClass of_key) {
+  const DataClass floor = std::max(DataClass::internal, of_key);
   if (stated.empty()) {
-    return kFloor;
+    return floor;
   }
   TRY(const DataClass said, parse_data_class(stated));
-  return std::max(said, kFloor);
+  return std::max(said, floor);
 }
 
 }  // namespace deepmoat::policy

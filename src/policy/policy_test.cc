@@ -18,6 +18,17 @@ TEST(DataClass, IsRaisedByTheCallerAndNeverLowered) {
   EXPECT_EQ(*classify("restricted"), DataClass::restricted);
 }
 
+TEST(DataClass, IsTheHighestOfWhatTheKeyAndTheCallSay) {
+  using enum DataClass;
+  for (const DataClass of_key : {public_, internal, sensitive, restricted}) {
+    for (const DataClass said : {public_, internal, sensitive, restricted}) {
+      EXPECT_EQ(*classify(data_class_name(said), of_key), std::max({said, of_key, internal}));
+    }
+    EXPECT_EQ(*classify("", of_key), std::max(of_key, internal));
+    EXPECT_FALSE(classify("secret", of_key));
+  }
+}
+
 TEST(DataClass, IsNotGuessed) {
   for (const char* text :
        {"Restricted", "secret", " sensitive", "restricted ", "internal,public"}) {

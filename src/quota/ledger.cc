@@ -20,11 +20,52 @@ constexpr double kNanosPerSecond = 1e9;
 // A place frees itself when a call ends; nobody knows when, so ask again soon.
 constexpr std::uint32_t kPlaceRetryS = 1;
 
+std::uint32_t whole_seconds(double seconds) {
+  constexpr double kMost = 1e9;
+  return static_cast<std::uint32_t>(std::ceil(std::clamp(seconds, 0.0, kMost)));
+}
+
+// One minute's worth of something that runs in by itself.
+struct Bucket {
+  bool begun = false;  // it is full at its first use
+  double level = 0;    // as of `at_ns`; below 0: more was taken than there was
+  MonoNanos at_ns = 0;
+
+  void refill(std::uint32_t per_minute, MonoNanos now_ns) {
+    const double full = per_minute;
+    if (!begun) {
+      begun = true;
+      level = full;
+    } else {
+      const auto passed = static_cast<double>(std::max<MonoNanos>(0, now_ns - at_ns));
+      level += passed / kNanosPerSecond * full / kSecondsPerMinute;
+    }
+    level = std::min(level, full);
+    at_ns = std::max(at_ns, now_ns);
+  }
+
+  [[nodiscard]] std::uint32_t wait_s(std::uint32_t per_minute) const {
+    return std::max(1U, whole_seconds((1 - level) * kSecondsPerMinute / per_minute));
+  }
+
+  [[nodiscard]] Allowance allowance(std::uint32_t per_minute) const {
+    return {.limit = per_minute,
+            .remaining = static_cast<std::uint32_t>(std::max(level, 0.0)),
+            .reset_s = whole_seconds((per_minute - level) * kSecondsPerMinute / per_minute)};
+  }
+};
+
+// Of two limits of which 0 is none, the lower.
+std::uint32_t lower(std::uint32_t one, std::uint32_t other) {
+  return one == 0 || other == 0 ? std::max(one, other) : std::min(one, other);
+}
+
 }  // namespace
 
 std::string_view refusal_code(QuotaRefusalKind kind) {
   switch (kind) {
     case QuotaRefusalKind::requests_per_minute:
+    case QuotaRefusalKind::tokens_per_minute:
       return "rate_limit_exceeded";
     case QuotaRefusalKind::calls_of_key:
     case QuotaRefusalKind::calls_total:
@@ -42,9 +83,8 @@ class Ledger::Impl {
   struct Account {
     Shard* shard = nullptr;
     KeyUsage usage;
-    bool begun = false;   // the bucket is full at the first call
-    double requests = 0;  // left in the bucket at `at_ns`
-    MonoNanos at_ns = 0;
+    Bucket requests;
+    Bucket tokens;
   };
 
   struct Shard {
@@ -53,19 +93,6 @@ class Ledger::Impl {
   };
 
   Shard& shard_of(const KeyId& key_id) { return shards[std::hash<KeyId>{}(key_id) % kShards]; }
-
-  static void refill(Account& account, std::uint32_t per_minute, MonoNanos now_ns) {
-    const double full = per_minute;
-    if (!account.begun) {
-      account.begun = true;
-      account.requests = full;
-    } else {
-      const auto passed = static_cast<double>(std::max<MonoNanos>(0, now_ns - account.at_ns));
-      account.requests += passed / kNanosPerSecond * full / kSecondsPerMinute;
-    }
-    account.requests = std::min(account.requests, full);
-    account.at_ns = std::max(account.at_ns, now_ns);
-  }
 
   // Takes a place among all calls; false when there is none.
   bool take_place(std::uint32_t places) {
@@ -81,6 +108,7 @@ class Ledger::Impl {
   std::array<Shard, kShards> shards;
   std::atomic<std::uint32_t> running = 0;
   std::atomic<std::uint32_t> requests_per_minute = 0;
+  std::atomic<std::uint32_t> tokens_per_minute = 0;
   std::atomic<std::uint32_t> calls_of_key_max = 0;
   std::atomic<std::uint32_t> calls_max = 0;
 };
@@ -88,18 +116,16 @@ class Ledger::Impl {
 Reservation::Reservation(Reservation&& other) noexcept
     : ledger_(std::exchange(other.ledger_, nullptr)),
       account_(std::exchange(other.account_, nullptr)),
-      limit_(other.limit_),
-      remaining_(other.remaining_),
-      reset_s_(other.reset_s_) {}
+      requests_(other.requests_),
+      tokens_(other.tokens_) {}
 
 Reservation& Reservation::operator=(Reservation&& other) noexcept {
   if (this != &other) {
     release();
     ledger_ = std::exchange(other.ledger_, nullptr);
     account_ = std::exchange(other.account_, nullptr);
-    limit_ = other.limit_;
-    remaining_ = other.remaining_;
-    reset_s_ = other.reset_s_;
+    requests_ = other.requests_;
+    tokens_ = other.tokens_;
   }
   return *this;
 }
@@ -129,15 +155,22 @@ Ledger::~Ledger() = default;
 
 void Ledger::set_limits(Limits limits) {
   impl_->requests_per_minute.store(limits.requests_per_minute, std::memory_order_relaxed);
+  impl_->tokens_per_minute.store(limits.tokens_per_minute, std::memory_order_relaxed);
   impl_->calls_of_key_max.store(limits.calls_of_key_max, std::memory_order_relaxed);
   impl_->calls_max.store(limits.calls_max, std::memory_order_relaxed);
 }
 
 std::expected<Reservation, QuotaRefusal> Ledger::reserve(const KeyId& key_id,
-                                                         const TenantId& tenant, MonoNanos now_ns) {
-  const std::uint32_t per_minute = impl_->requests_per_minute.load(std::memory_order_relaxed);
-  const std::uint32_t of_key_max = impl_->calls_of_key_max.load(std::memory_order_relaxed);
-  const std::uint32_t calls_max = impl_->calls_max.load(std::memory_order_relaxed);
+                                                         const TenantId& tenant, MonoNanos now_ns,
+                                                         const Limits& own) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const std::uint32_t requests_max =
+      lower(impl_->requests_per_minute.load(kRelaxed), own.requests_per_minute);
+  const std::uint32_t tokens_max =
+      lower(impl_->tokens_per_minute.load(kRelaxed), own.tokens_per_minute);
+  const std::uint32_t of_key_max =
+      lower(impl_->calls_of_key_max.load(kRelaxed), own.calls_of_key_max);
+  const std::uint32_t calls_max = impl_->calls_max.load(kRelaxed);
   Impl::Shard& shard = impl_->shard_of(key_id);
   const std::lock_guard lock(shard.mutex);
   Impl::Account& account = shard.accounts[key_id];
@@ -153,24 +186,30 @@ std::expected<Reservation, QuotaRefusal> Ledger::reserve(const KeyId& key_id,
   if (of_key_max != 0 && account.usage.running >= of_key_max) {
     return refuse({QuotaRefusalKind::calls_of_key, kPlaceRetryS, of_key_max, 0});
   }
-  Reservation reservation;
-  if (per_minute != 0) {
-    Impl::refill(account, per_minute, now_ns);
-    if (account.requests < 1) {
-      const double wait_s = (1 - account.requests) * kSecondsPerMinute / per_minute;
-      return refuse({QuotaRefusalKind::requests_per_minute,
-                     static_cast<std::uint32_t>(std::max(1.0, std::ceil(wait_s))), per_minute, 0});
+  if (requests_max != 0) {
+    account.requests.refill(requests_max, now_ns);
+    if (account.requests.level < 1) {
+      return refuse({QuotaRefusalKind::requests_per_minute, account.requests.wait_s(requests_max),
+                     requests_max, 0});
+    }
+  }
+  if (tokens_max != 0) {
+    account.tokens.refill(tokens_max, now_ns);
+    if (account.tokens.level < 1) {
+      return refuse(
+          {QuotaRefusalKind::tokens_per_minute, account.tokens.wait_s(tokens_max), tokens_max, 0});
     }
   }
   if (!impl_->take_place(calls_max)) {
     return refuse({QuotaRefusalKind::calls_total, kPlaceRetryS, calls_max, 0});
   }
-  if (per_minute != 0) {
-    account.requests -= 1;
-    reservation.limit_ = per_minute;
-    reservation.remaining_ = static_cast<std::uint32_t>(account.requests);
-    reservation.reset_s_ = static_cast<std::uint32_t>(
-        std::ceil((per_minute - account.requests) * kSecondsPerMinute / per_minute));
+  Reservation reservation;
+  if (requests_max != 0) {
+    account.requests.level -= 1;
+    reservation.requests_ = account.requests.allowance(requests_max);
+  }
+  if (tokens_max != 0) {
+    reservation.tokens_ = account.tokens.allowance(tokens_max);
   }
   ++account.usage.running;
   reservation.ledger_ = this;
@@ -188,6 +227,9 @@ void Ledger::settle(Reservation reservation, std::uint64_t tokens_in, std::uint6
     ++account.usage.requests;
     account.usage.tokens_in += tokens_in;
     account.usage.tokens_out += tokens_out;
+    if (account.tokens.begun) {
+      account.tokens.level -= static_cast<double>(tokens_in) + static_cast<double>(tokens_out);
+    }
   }
   reservation.release();  // takes the lock itself
 }

@@ -15,12 +15,21 @@ namespace deepmoat::quota {
 
 // 0 = no limit.
 struct Limits {
-  std::uint32_t requests_per_minute = 0;  // a key; a token bucket that holds one minute's worth
-  std::uint32_t calls_of_key_max = 0;     // at once, a key
-  std::uint32_t calls_max = 0;            // at once, all keys together
+  std::uint32_t requests_per_minute = 0;  // a key; a bucket that holds one minute's worth
+  // A key, prompt and answer together; a bucket of one minute's worth. How many a call takes is
+  // known when it has ended: one that begins while any are left is served to its end, and what it
+  // took beyond them is worked off before the next.
+  std::uint32_t tokens_per_minute = 0;
+  std::uint32_t calls_of_key_max = 0;  // at once, a key
+  std::uint32_t calls_max = 0;         // at once, all keys together
 };
 
-enum class QuotaRefusalKind : std::uint8_t { requests_per_minute, calls_of_key, calls_total };
+enum class QuotaRefusalKind : std::uint8_t {
+  requests_per_minute,
+  tokens_per_minute,
+  calls_of_key,
+  calls_total,
+};
 
 struct QuotaRefusal {
   QuotaRefusalKind kind = QuotaRefusalKind::requests_per_minute;
@@ -42,6 +51,13 @@ struct KeyUsage {
   std::uint32_t running = 0;  // reserved and not yet settled
 };
 
+// What a key has of a limit; for the x-ratelimit-* headers. `limit` 0 = no limit.
+struct Allowance {
+  std::uint32_t limit = 0;
+  std::uint32_t remaining = 0;
+  std::uint32_t reset_s = 0;  // until all are there again
+};
+
 class Ledger;
 
 // The right to run one call. Move-only; dropping it gives the place back without an account of
@@ -56,10 +72,8 @@ class Reservation {
   ~Reservation();
 
   [[nodiscard]] bool held() const { return ledger_ != nullptr; }
-  // For the x-ratelimit-*-requests headers; limit() 0 = no limit.
-  [[nodiscard]] std::uint32_t limit() const { return limit_; }
-  [[nodiscard]] std::uint32_t remaining() const { return remaining_; }
-  [[nodiscard]] std::uint32_t reset_s() const { return reset_s_; }  // until the bucket is full
+  [[nodiscard]] const Allowance& requests() const { return requests_; }
+  [[nodiscard]] const Allowance& tokens() const { return tokens_; }
 
  private:
   friend class Ledger;
@@ -67,9 +81,8 @@ class Reservation {
 
   Ledger* ledger_ = nullptr;
   void* account_ = nullptr;  // Ledger's own, stable for the ledger's life
-  std::uint32_t limit_ = 0;
-  std::uint32_t remaining_ = 0;
-  std::uint32_t reset_s_ = 0;
+  Allowance requests_;
+  Allowance tokens_;
 };
 
 class Ledger {
@@ -80,10 +93,12 @@ class Ledger {
   Ledger& operator=(const Ledger&) = delete;
 
   // Admits one call now, or says which limit is full. Concurrency is asked first, so that a call
-  // refused for it costs nothing of the minute's worth.
+  // refused for it costs nothing of the minute's worth. `own`: the key's own limits; of each, the
+  // lower of it and the ledger's counts (calls_max is the ledger's alone).
   [[nodiscard]] std::expected<Reservation, QuotaRefusal> reserve(const KeyId& key_id,
                                                                  const TenantId& tenant,
-                                                                 MonoNanos now_ns);
+                                                                 MonoNanos now_ns,
+                                                                 const Limits& own = {});
 
   // Accounts a finished call and gives its place back.
   void settle(Reservation reservation, std::uint64_t tokens_in, std::uint64_t tokens_out);

@@ -22,7 +22,7 @@ TEST(Ledger, AdmitsEverythingWithoutLimits) {
   for (int i = 0; i < 1000; ++i) {
     auto reservation = ledger.reserve(kFirst, kTenant, 0);
     ASSERT_TRUE(reservation);
-    EXPECT_EQ(reservation->limit(), 0U);
+    EXPECT_EQ(reservation->requests().limit, 0U);
     held.push_back(*std::move(reservation));
   }
   EXPECT_EQ(ledger.running(), 1000U);
@@ -35,8 +35,8 @@ TEST(Ledger, CountsRequestsOfAMinute) {
   for (std::uint32_t left = 3; left-- > 0;) {
     const auto reservation = ledger.reserve(kFirst, kTenant, 0);
     ASSERT_TRUE(reservation);
-    EXPECT_EQ(reservation->limit(), 3U);
-    EXPECT_EQ(reservation->remaining(), left);
+    EXPECT_EQ(reservation->requests().limit, 3U);
+    EXPECT_EQ(reservation->requests().remaining, left);
   }
   const auto refused = ledger.reserve(kFirst, kTenant, 0);
   ASSERT_FALSE(refused);
@@ -72,7 +72,8 @@ TEST(Ledger, LimitsCallsAtOnceOfAKey) {
   *running = Reservation();  // dropped
   const auto next = ledger.reserve(kFirst, kTenant, 0);
   ASSERT_TRUE(next);
-  EXPECT_EQ(next->remaining(), 1U) << "refusals for concurrency cost nothing of the minute";
+  EXPECT_EQ(next->requests().remaining, 1U)
+      << "refusals for concurrency cost nothing of the minute";
 }
 
 TEST(Ledger, LimitsCallsAtOnceInAll) {
@@ -86,7 +87,74 @@ TEST(Ledger, LimitsCallsAtOnceInAll) {
   ledger.settle(*std::move(first), 1, 1);
   const auto third = ledger.reserve(kFirst, kTenant, 0);
   ASSERT_TRUE(third);
-  EXPECT_EQ(third->remaining(), 7U);
+  EXPECT_EQ(third->requests().remaining, 7U);
+}
+
+TEST(Ledger, CountsTokensOfAMinuteAndWorksOffADebt) {
+  Ledger ledger({.tokens_per_minute = 60});
+  auto first = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->tokens().limit, 60U);
+  EXPECT_EQ(first->tokens().remaining, 60U);
+  EXPECT_EQ(first->requests().limit, 0U);
+  ledger.settle(*std::move(first), 20, 25);
+  auto second = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_TRUE(second) << "some are left, so it is served to its end";
+  EXPECT_EQ(second->tokens().remaining, 15U);
+  EXPECT_EQ(second->tokens().reset_s, 45U);
+  ledger.settle(*std::move(second), 1, 29);
+  const auto refused = ledger.reserve(kFirst, kTenant, 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, QuotaRefusalKind::tokens_per_minute);
+  EXPECT_EQ(refusal_code(refused.error().kind), "rate_limit_exceeded");
+  EXPECT_EQ(refused.error().limit, 60U);
+  EXPECT_EQ(refused.error().retry_after_s, 16U) << "15 too many, and one for the next call";
+  EXPECT_TRUE(ledger.reserve(kSecondKey, kTenant, 0)) << "another key has its own bucket";
+  EXPECT_FALSE(ledger.reserve(kFirst, kTenant, 15 * kSecond));
+  EXPECT_TRUE(ledger.reserve(kFirst, kTenant, 16 * kSecond)) << "retry_after_s is the truth";
+}
+
+TEST(Ledger, ADroppedCallTakesNoTokens) {
+  Ledger ledger({.tokens_per_minute = 10});
+  for (int i = 0; i < 50; ++i) {
+    const auto dropped = ledger.reserve(kFirst, kTenant, 0);
+    ASSERT_TRUE(dropped);
+    EXPECT_EQ(dropped->tokens().remaining, 10U);
+  }
+}
+
+TEST(Ledger, TheLowerOfTheKeysLimitsAndTheServersCounts) {
+  struct Case {
+    std::uint32_t server;
+    std::uint32_t key;
+    std::uint32_t effective;
+  };
+  for (const Case& one :
+       {Case{0, 0, 0}, Case{0, 4, 4}, Case{4, 0, 4}, Case{3, 9, 3}, Case{9, 3, 3}, Case{5, 5, 5}}) {
+    Ledger ledger({.requests_per_minute = one.server, .tokens_per_minute = one.server});
+    const Limits own{.requests_per_minute = one.key, .tokens_per_minute = one.key};
+    auto first = ledger.reserve(kFirst, kTenant, 0, own);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->requests().limit, one.effective);
+    EXPECT_EQ(first->tokens().limit, one.effective);
+    int admitted = 1;
+    while (admitted < 20 && ledger.reserve(kFirst, kTenant, 0, own)) {
+      ++admitted;
+    }
+    EXPECT_EQ(admitted, one.effective == 0 ? 20 : static_cast<int>(one.effective));
+  }
+  Ledger ledger({.calls_of_key_max = 3, .calls_max = 100});
+  std::vector<Reservation> held;
+  while (auto reservation = ledger.reserve(kFirst, kTenant, 0, {.calls_of_key_max = 2})) {
+    held.push_back(*std::move(reservation));
+  }
+  EXPECT_EQ(held.size(), 2U);
+  while (auto reservation = ledger.reserve(kFirst, kTenant, 0, {.calls_of_key_max = 7})) {
+    held.push_back(*std::move(reservation));
+  }
+  EXPECT_EQ(held.size(), 3U);
+  EXPECT_TRUE(ledger.reserve(kSecondKey, kTenant, 0, {.calls_max = 1}))
+      << "the places of all are the server's alone";
 }
 
 TEST(Ledger, AccountsSettledCallsOnce) {

@@ -18,21 +18,32 @@ constexpr int kResultCodeBits = 0xff;  // SQLite's extended codes keep the prima
 
 constexpr std::string_view kColumns =
     "key_id, lookup, client_id, kind, role, tenant, label, created_ms, expires_ms, revoked_ms, "
-    "revoke_reason, row_mac";
+    "revoke_reason, models, adapter, adapter_only, ip_ranges, data_class, scopes, "
+    "requests_per_minute, tokens_per_minute, concurrent_calls, labels, mac_version, row_mac";
 
-// SOCI binds long long; UnixMillis is long on this platform.
+// SOCI binds long long; the fixed-width types are long on this platform.
 struct BoundRow {
   explicit BoundRow(KeyRow from)
       : row(std::move(from)),
         created_ms(row.created_ms),
         expires_ms(row.expires_ms),
-        revoked_ms(row.revoked_ms) {}
+        revoked_ms(row.revoked_ms),
+        adapter_only(row.adapter_only ? 1 : 0),
+        requests_per_minute(row.requests_per_minute),
+        tokens_per_minute(row.tokens_per_minute),
+        concurrent_calls(row.concurrent_calls),
+        mac_version(row.mac_version) {}
   BoundRow() = default;
 
   KeyRow row;
   long long created_ms = 0;
   long long expires_ms = 0;
   long long revoked_ms = 0;
+  long long adapter_only = 0;
+  long long requests_per_minute = 0;
+  long long tokens_per_minute = 0;
+  long long concurrent_calls = 0;
+  long long mac_version = 0;
 
   // One list of columns for reading and for writing.
   template <class Bind>
@@ -48,6 +59,17 @@ struct BoundRow {
     bind(statement, expires_ms);
     bind(statement, revoked_ms);
     bind(statement, row.revoke_reason);
+    bind(statement, row.models);
+    bind(statement, row.adapter);
+    bind(statement, adapter_only);
+    bind(statement, row.ip_ranges);
+    bind(statement, row.data_class);
+    bind(statement, row.scopes);
+    bind(statement, requests_per_minute);
+    bind(statement, tokens_per_minute);
+    bind(statement, concurrent_calls);
+    bind(statement, row.labels);
+    bind(statement, mac_version);
     bind(statement, row.row_mac);
   }
 
@@ -56,6 +78,11 @@ struct BoundRow {
     copy.created_ms = created_ms;
     copy.expires_ms = expires_ms;
     copy.revoked_ms = revoked_ms;
+    copy.adapter_only = adapter_only != 0;
+    copy.requests_per_minute = requests_per_minute;
+    copy.tokens_per_minute = tokens_per_minute;
+    copy.concurrent_calls = concurrent_calls;
+    copy.mac_version = mac_version;
     return copy;
   }
 };
@@ -152,7 +179,8 @@ Result<> Database::insert_key(const KeyRow& row) {
     bound.bind_all(statement, kUse);
     statement.alloc();
     statement.prepare("INSERT INTO api_keys (" + std::string(kColumns) +
-                      ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l)");
+                      ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, "
+                      ":q, :r, :s, :t, :u, :v, :w)");
     statement.define_and_bind();
     statement.execute(true);
     return {};
@@ -169,7 +197,9 @@ Result<> Database::update_key(const KeyRow& row) {
     statement.prepare(
         "UPDATE api_keys SET key_id = :a, lookup = :b, client_id = :c, kind = :d, role = :e, "
         "tenant = :f, label = :g, created_ms = :h, expires_ms = :i, revoked_ms = :j, "
-        "revoke_reason = :k, row_mac = :l WHERE key_id = :m");
+        "revoke_reason = :k, models = :l, adapter = :m, adapter_only = :n, ip_ranges = :o, "
+        "data_class = :p, scopes = :q, requests_per_minute = :r, tokens_per_minute = :s, "
+        "concurrent_calls = :t, labels = :u, mac_version = :v, row_mac = :w WHERE key_id = :x");
     statement.define_and_bind();
     statement.execute(true);
     if (statement.get_affected_rows() != 1) {

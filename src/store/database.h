@@ -28,9 +28,34 @@ struct KeyRow {
   UnixMillis expires_ms = 0;
   UnixMillis revoked_ms = 0;  // 0 = not revoked
   std::string revoke_reason;
-  std::string row_mac;  // HMAC over all of the above, 64 hex digits (docs/formats/keys.md)
+  // What the key is bound to (identity/key_attributes.h); empty and 0: nothing. A list is its
+  // entries with a line feed between them.
+  std::string models = {};
+  std::string adapter = {};
+  bool adapter_only = false;
+  std::string ip_ranges = {};
+  std::string data_class = {};
+  std::string scopes = {};
+  std::int64_t requests_per_minute = 0;
+  std::int64_t tokens_per_minute = 0;
+  std::int64_t concurrent_calls = 0;
+  std::string labels = {};  // name=value
+  // HMAC over all of the above, 64 hex digits (docs/formats/keys.md). Version 1 is of rows from
+  // before there was anything to bind a key to.
+  std::int64_t mac_version = 1;
+  std::string row_mac = {};
 
   bool operator==(const KeyRow&) const = default;
+};
+
+// A department; its keys name it.
+struct TenantRow {
+  std::string name;
+  std::string organisation;  // that it belongs to; empty: none
+  std::string label;         // free text of the administrator
+  UnixMillis created_ms = 0;
+
+  bool operator==(const TenantRow&) const = default;
 };
 
 // One imported version of a model or adapter (catalog/catalog.h says what each field means).
@@ -75,6 +100,15 @@ class Database {
   Result<KeyRow> find_key(std::string_view key_id);
   // Oldest first.
   Result<std::vector<KeyRow>> list_keys();
+
+  // Code::already_exists for a name that is there.
+  Result<> insert_tenant(const TenantRow& row);
+  // The same, but one that is there stays as it is.
+  Result<> ensure_tenant(const TenantRow& row);
+  // Replaces the row with the same name. Code::not_found when there is none.
+  Result<> update_tenant(const TenantRow& row);
+  // Sorted by name.
+  Result<std::vector<TenantRow>> list_tenants();
 
   // Code::already_exists for a number or a SHA-256 that the name has.
   Result<> insert_model(const ModelRow& row);

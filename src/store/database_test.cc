@@ -47,6 +47,17 @@ KeyRow row_of(const std::string& id, char fill) {
           .expires_ms = 1'802'776'000'123,
           .revoked_ms = 0,
           .revoke_reason = "",
+          .models = "demo\nchat",
+          .adapter = "poet:0.7",
+          .adapter_only = true,
+          .ip_ranges = "10.0.0.0/8\n2001:db8::/32",
+          .data_class = "sensitive",
+          .scopes = "call_models",
+          .requests_per_minute = 60,
+          .tokens_per_minute = 1'000'000'000,
+          .concurrent_calls = 4,
+          .labels = "cost-centre=4711\nteam=\xE5\x8C\x97\xE4\xBA\xAC",
+          .mac_version = 2,
           .row_mac = std::string(64, 'f')};
 }
 
@@ -100,6 +111,65 @@ TEST_F(DatabaseTest, KeepsSettings) {
   ASSERT_TRUE((*database)->set_setting("root_id", "aa"));
   ASSERT_TRUE((*database)->set_setting("root_id", "bb"));
   EXPECT_EQ(*(*database)->setting("root_id"), "bb");
+}
+
+TEST_F(DatabaseTest, KeepsTenants) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  TenantRow sales{.name = "sales", .organisation = "acme", .label = "n", .created_ms = 7};
+  const TenantRow law{.name = "law", .organisation = "", .label = "", .created_ms = 8};
+  ASSERT_TRUE((*database)->insert_tenant(sales));
+  ASSERT_TRUE((*database)->ensure_tenant(law));
+  EXPECT_EQ((*database)->insert_tenant(sales).error().code, Code::already_exists);
+  ASSERT_TRUE((*database)->ensure_tenant({.name = "sales", .organisation = "", .label = ""}));
+  EXPECT_EQ(*(*database)->list_tenants(), (std::vector{law, sales}));
+  sales.organisation = "globex";
+  ASSERT_TRUE((*database)->update_tenant(sales));
+  EXPECT_EQ(*(*database)->list_tenants(), (std::vector{law, sales}));
+  EXPECT_EQ((*database)->update_tenant({.name = "x", .organisation = "", .label = ""}).error().code,
+            Code::not_found);
+}
+
+// A database as the program before made it: what is in it is bound to nothing.
+TEST_F(DatabaseTest, TakesOverTheKeysOfItsSecondForm) {
+  run_sql(
+      "CREATE TABLE schema_migrations (version INTEGER NOT NULL PRIMARY KEY, "
+      "title TEXT NOT NULL) STRICT");
+  for (const Migration& migration : migrations().first(2)) {
+    for (const std::string_view statement : migration.statements) {
+      run_sql(std::string(statement));
+    }
+    run_sql("INSERT INTO schema_migrations VALUES (" + std::to_string(migration.version) + ", '')");
+  }
+  for (const char* key : {"'key_1', '1', 1000", "'key_2', '2', 500"}) {
+    const std::string text = key;
+    const std::string id = text.substr(0, 7);
+    const std::string lookup = "'" + std::string(64, text[10]) + "'";
+    const std::string created = text.substr(14);
+    run_sql("INSERT INTO api_keys VALUES (" + id + ", " + lookup +
+            ", 'app', 'live', 'user', 'acme', 'note', " + created + ", 9000, 0, '', '" +
+            std::string(64, 'f') + "')");
+  }
+  auto database = Database::open(path());
+  ASSERT_TRUE(database) << database.error().message;
+  const auto row = (*database)->find_key("key_1");
+  ASSERT_TRUE(row) << row.error().message;
+  EXPECT_EQ(*row, (KeyRow{.key_id = "key_1",
+                          .lookup = std::string(64, '1'),
+                          .client_id = "app",
+                          .kind = "live",
+                          .role = "user",
+                          .tenant = "acme",
+                          .label = "note",
+                          .created_ms = 1000,
+                          .expires_ms = 9000,
+                          .revoked_ms = 0,
+                          .revoke_reason = "",
+                          .mac_version = 1,
+                          .row_mac = std::string(64, 'f')}));
+  EXPECT_EQ(
+      *(*database)->list_tenants(),
+      (std::vector{TenantRow{.name = "acme", .organisation = "", .label = "", .created_ms = 500}}));
 }
 
 TEST_F(DatabaseTest, IsReadableByItsOwnerOnly) {

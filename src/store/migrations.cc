@@ -62,9 +62,36 @@ CREATE TABLE model_numbers (
 ) STRICT)sql",
 };
 
+// One column a statement: SQLite takes no more. An old row is bound to nothing, and its MAC is of
+// version 1.
+constexpr std::array<std::string_view, 13> kAttributesAndTenants{
+    "ALTER TABLE api_keys ADD COLUMN models TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN adapter TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN adapter_only INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE api_keys ADD COLUMN ip_ranges TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN data_class TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN scopes TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN requests_per_minute INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE api_keys ADD COLUMN tokens_per_minute INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE api_keys ADD COLUMN concurrent_calls INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE api_keys ADD COLUMN labels TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN mac_version INTEGER NOT NULL DEFAULT 1",
+    R"sql(
+CREATE TABLE tenants (
+  name         TEXT    NOT NULL PRIMARY KEY,
+  organisation TEXT    NOT NULL,
+  label        TEXT    NOT NULL,
+  created_ms   INTEGER NOT NULL
+) STRICT)sql",
+    R"sql(
+INSERT INTO tenants (name, organisation, label, created_ms)
+SELECT tenant, '', '', min(created_ms) FROM api_keys GROUP BY tenant)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
+    Migration{3, "attributes of keys, and tenants", kAttributesAndTenants},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "wire/inference_call.h"
 #include "wire/json_reader.h"
+#include "wire/key_request.h"
 
 namespace deepmoat::wire {
 
@@ -18,5 +19,10 @@ namespace deepmoat::wire {
 [[nodiscard]] OrRefusal<InferenceCall> read_token_count(const Object& object);
 // responses_request.cc
 [[nodiscard]] OrRefusal<InferenceCall> read_response_call(const Object& object);
+// key_request.cc
+[[nodiscard]] OrRefusal<CreateKeyRequest> read_create_key(const Object& object);
+[[nodiscard]] OrRefusal<KeyFields> read_change_key(const Object& object);
+[[nodiscard]] OrRefusal<TenantRequest> read_create_tenant(const Object& object);
+[[nodiscard]] OrRefusal<TenantRequest> read_change_tenant(const Object& object);
 
 }  // namespace deepmoat::wire

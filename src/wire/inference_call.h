@@ -36,6 +36,9 @@ struct InferenceCall {
   Shape shape = Shape::chat;
   ModelName model;  // empty: the default model (predict only)
   InferRequest infer;
+  // Of a completion of several prompts: those after the first, each with its prompt and nothing
+  // else.
+  std::vector<InferRequest> further_prompts;
   bool stream = false;
   bool names_temperature = false;  // else the model's default may go over ours
   bool names_top_p = false;

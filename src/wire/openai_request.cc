@@ -319,33 +319,44 @@ OrRefusal<> read_chat_logprobs(const Object& object, InferRequest& infer) {
 
 // --- prompts of completions ---
 
-OrRefusal<> read_prompt(const Object& object, InferRequest& infer, std::string_view name) {
-  const std::string at(name);
-  auto element = find_field(object, name);
-  if (!element) {
-    return refuse_missing(at);
-  }
-  simdjson::dom::array list;
-  if (element->get(list) == simdjson::SUCCESS) {
-    if (holds_numbers(list)) {
-      return read_tokens(list, at, *infer.mutable_tokens());
-    }
-    if (list.size() != 1) {
-      return refuse(at, fmt::format("'{}' holds {} prompts; send one a request.", at, list.size()));
-    }
-    element = list.at(0).value();
-    if (element->get(list) == simdjson::SUCCESS) {
-      return read_tokens(list, at, *infer.mutable_tokens());
-    }
+// A text, or a list of token ids.
+OrRefusal<> read_one_prompt(const Element& element, const std::string& at, InferRequest& infer) {
+  simdjson::dom::array ids;
+  if (element.get(ids) == simdjson::SUCCESS) {
+    return read_tokens(ids, at, *infer.mutable_tokens());
   }
   std::string_view text;
-  if (element->get(text) != simdjson::SUCCESS) {
-    return refuse_type(at, "one string, or one list of token ids");
+  if (element.get(text) != simdjson::SUCCESS) {
+    return refuse_type(at, "a string or a list of token ids");
   }
   if (text.empty()) {
     return refuse(at, fmt::format("'{}' is empty.", at));
   }
   infer.set_text(std::string(text));
+  return {};
+}
+
+// One prompt, or a list of them.
+OrRefusal<> read_prompts(const Object& object, InferenceCall& call) {
+  const std::string at = "prompt";
+  const auto element = find_field(object, at);
+  if (!element) {
+    return refuse_missing(at);
+  }
+  simdjson::dom::array list;
+  if (element->get(list) != simdjson::SUCCESS || holds_numbers(list)) {
+    return read_one_prompt(*element, at, call.infer);
+  }
+  if (list.size() == 0 || list.size() > limits::kPromptsMax) {
+    return refuse(at, fmt::format("'{}' holds {} prompts and must hold 1 to {}.", at, list.size(),
+                                  limits::kPromptsMax));
+  }
+  std::size_t index = 0;
+  for (const Element prompt : list) {
+    InferRequest& to = index == 0 ? call.infer : call.further_prompts.emplace_back();
+    CHECK_OK(read_one_prompt(prompt, fmt::format("{}[{}]", at, index), to));
+    ++index;
+  }
   return {};
 }
 
@@ -416,7 +427,7 @@ OrRefusal<InferenceCall> read_completion(const Object& object) {
     return call;
   }
   call.infer.set_echo(echo.value_or(false));
-  CHECK_OK(read_prompt(object, call.infer, "prompt"));
+  CHECK_OK(read_prompts(object, call));
   return call;
 }
 

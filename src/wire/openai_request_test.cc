@@ -1,3 +1,4 @@
+#include "wire/key_request.h"
 #include "wire/request_reader.h"
 
 #include <gtest/gtest.h>
@@ -500,14 +501,23 @@ TEST(CompletionRequest, DefaultsAndPrompt) {
   EXPECT_EQ(call->infer.text(), "once");
   EXPECT_EQ(call->infer.max_tokens(), 16U);
   EXPECT_EQ(completion_with("prompt", {"one"})->infer.text(), "one");
+  EXPECT_TRUE(completion_with("prompt", {"one"})->further_prompts.empty());
+  const auto three = completion_with("prompt", Json::array({"one", {1, 2}, "three"}));
+  ASSERT_TRUE(three);
+  EXPECT_EQ(three->infer.text(), "one");
+  ASSERT_EQ(three->further_prompts.size(), 2U);
+  EXPECT_EQ(three->further_prompts[0].tokens().ids_size(), 2);
+  EXPECT_EQ(three->further_prompts[1].text(), "three");
 }
 
 TEST(CompletionRequest, Refusals) {
   expect_refusal(completion_with("prompt", nullptr), "prompt", "missing_required_parameter");
   expect_refusal(completion_with("prompt", ""), "prompt", "invalid_value");
-  expect_refusal(completion_with("prompt", {"a", "b"}), "prompt", "invalid_value");
   expect_refusal(completion_with("prompt", {1, -2}), "prompt", "invalid_type");
-  expect_refusal(completion_with("prompt", {{1}, {2}}), "prompt", "invalid_value");
+  expect_refusal(completion_with("prompt", {"a", ""}), "prompt[1]", "invalid_value");
+  expect_refusal(completion_with("prompt", {"a", 2}), "prompt[1]", "invalid_type");
+  expect_refusal(completion_with("prompt", Json(std::vector<std::string>(33, "a"))), "prompt",
+                 "invalid_value");
   expect_refusal(completion_with("prompt", Json::array()), "prompt", "invalid_value");
   expect_refusal(completion_with("model", nullptr), "model", "missing_required_parameter");
   expect_refusal(completion_with("logprobs", 6), "logprobs", "invalid_value");
@@ -548,33 +558,6 @@ TEST(PredictRequest, ShapesAndRefusals) {
   EXPECT_FALSE(reader.predict(R"({"input":3})"));
 }
 
-TEST(CreateKeyRequest, DefaultsAndFields) {
-  RequestReader reader;
-  const auto least = reader.create_key(R"({"client_id":"app"})");
-  ASSERT_TRUE(least);
-  EXPECT_EQ(least->client_id, "app");
-  EXPECT_EQ(least->role, "user");
-  EXPECT_EQ(least->tenant, "default");
-  EXPECT_EQ(least->label, "");
-  EXPECT_EQ(least->lifetime_s, 0);
-  const auto all = reader.create_key(
-      R"({"client_id":"a","role":"admin","tenant":"t","label":"l","lifetime_s":7776000})");
-  ASSERT_TRUE(all);
-  EXPECT_EQ(all->role, "admin");
-  EXPECT_EQ(all->lifetime_s, 7'776'000);
-}
-
-TEST(CreateKeyRequest, Refusals) {
-  RequestReader reader;
-  const auto param_of = [&](const char* body) { return reader.create_key(body).error().param; };
-  EXPECT_EQ(param_of("{}"), "client_id");
-  EXPECT_EQ(param_of(R"({"client_id":3})"), "client_id");
-  EXPECT_EQ(param_of(R"({"client_id":"a","role":1})"), "role");
-  EXPECT_EQ(param_of(R"({"client_id":"a","lifetime_s":0})"), "lifetime_s");
-  EXPECT_EQ(param_of(R"({"client_id":"a","lifetime_s":7776001})"), "lifetime_s");
-  EXPECT_EQ(reader.create_key("{}").error().code, "missing_required_parameter");
-}
-
 TEST(AdminBodies, ReasonAndExpiry) {
   RequestReader reader;
   EXPECT_EQ(reader.reason("").value(), "");
@@ -607,6 +590,9 @@ void read_every_way(const std::string& body) {
   must_be_decided(reader.token_count(body));
   must_be_decided(reader.response(body));
   must_be_decided(reader.create_key(body));
+  must_be_decided(reader.change_key(body));
+  must_be_decided(reader.create_tenant(body));
+  must_be_decided(reader.change_tenant(body));
   must_be_decided(reader.reason(body));
   must_be_decided(reader.expires_at(body));
 }

@@ -1,5 +1,6 @@
 #include "wire/refusal.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace deepmoat::wire {
@@ -49,6 +50,19 @@ Refusal to_refusal(const Error& error) {
   return {
       .message =
           "The server failed to handle the request. Its log has the reason under this request id."};
+}
+
+Refusal to_field_refusal(const Error& error) {
+  Refusal refusal = to_refusal(error);
+  const std::size_t colon = refusal.message.find(": ");
+  const std::string field = refusal.message.substr(0, colon);
+  const bool is_name = std::ranges::all_of(field, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+  });
+  if (colon != std::string::npos && is_name && refusal.status < 500) {
+    refusal.param = field;
+  }
+  return refusal;
 }
 
 namespace {

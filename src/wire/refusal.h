@@ -22,6 +22,7 @@ struct Refusal {
   std::string param;                // the field at fault; empty: null
   std::uint32_t retry_after_s = 0;  // 0: no Retry-After header
   std::vector<std::pair<std::string, std::string>> headers = {};  // further ones of the answer
+  std::string audit_reason = {};  // for the audit log alone, where it may say more; empty: `code`
 };
 
 template <class T = void>
@@ -34,6 +35,8 @@ using OrRefusal = std::expected<T, Refusal>;
 // Maps an error of ours to what a client may know. Messages of internal, io and corrupt errors
 // stay inside: they may name paths.
 [[nodiscard]] Refusal to_refusal(const Error& error);
+// The same, for messages that begin with the field at fault ("ip_ranges: ..."): it is `param`.
+[[nodiscard]] Refusal to_field_refusal(const Error& error);
 
 enum class ErrorShape : std::uint8_t { openai, anthropic };
 

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "wire/api_readers.h"
+#include "wire/key_request.h"
 
 namespace deepmoat::wire {
 
@@ -92,21 +93,22 @@ OrRefusal<InferenceCall> RequestReader::response(std::string_view body) {
 
 OrRefusal<CreateKeyRequest> RequestReader::create_key(std::string_view body) {
   TRY(const Object object, parser_->parse(body));
-  CreateKeyRequest request;
-  TRY(auto client_id, read_text(object, "client_id"));
-  if (!client_id) {
-    return refuse_missing("client_id");
-  }
-  request.client_id = *std::move(client_id);
-  TRY(auto role, read_text(object, "role"));
-  request.role = std::move(role).value_or("user");
-  TRY(auto tenant, read_text(object, "tenant"));
-  request.tenant = std::move(tenant).value_or("default");
-  TRY(auto label, read_text(object, "label"));
-  request.label = std::move(label).value_or("");
-  TRY(const auto lifetime, read_integer(object, "lifetime_s", 1, 90LL * 86'400));
-  request.lifetime_s = lifetime.value_or(0);
-  return request;
+  return read_create_key(object);
+}
+
+OrRefusal<KeyFields> RequestReader::change_key(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_change_key(object);
+}
+
+OrRefusal<TenantRequest> RequestReader::create_tenant(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_create_tenant(object);
+}
+
+OrRefusal<TenantRequest> RequestReader::change_tenant(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  return read_change_tenant(object);
 }
 
 OrRefusal<std::string> RequestReader::reason(std::string_view body) {

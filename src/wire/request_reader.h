@@ -12,14 +12,9 @@
 
 namespace deepmoat::wire {
 
-// POST /admin/v1/keys
-struct CreateKeyRequest {
-  std::string client_id;
-  std::string role;
-  std::string tenant;
-  std::string label;
-  std::int64_t lifetime_s = 0;  // 0: the configured lifetime
-};
+struct CreateKeyRequest;  // wire/key_request.h
+struct KeyFields;
+struct TenantRequest;
 
 // Parses JSON bodies. Holds the parser's memory, so one a thread is enough; not thread-safe.
 class RequestReader {
@@ -42,6 +37,9 @@ class RequestReader {
   // Ours
   [[nodiscard]] OrRefusal<InferenceCall> predict(std::string_view body);
   [[nodiscard]] OrRefusal<CreateKeyRequest> create_key(std::string_view body);
+  [[nodiscard]] OrRefusal<KeyFields> change_key(std::string_view body);
+  [[nodiscard]] OrRefusal<TenantRequest> create_tenant(std::string_view body);
+  [[nodiscard]] OrRefusal<TenantRequest> change_tenant(std::string_view body);
   // {"reason": "..."}; an empty body gives an empty reason.
   [[nodiscard]] OrRefusal<std::string> reason(std::string_view body);
   // {"expires_at": unix seconds}

@@ -128,6 +128,14 @@ def test_completions_logprobs_echo_tokens_and_suffix(client, operator):
     assert choice.text.startswith(prompt)
     assert choice.logprobs.text_offset[0] == len(prompt)
     assert len(choice.logprobs.tokens) == 4
+    prompts = [prompt, "A, B, C,", [504, 28]]
+    together = client.completions.create(model=MODEL, prompt=prompts, max_tokens=4, temperature=0)
+    assert [choice.index for choice in together.choices] == [0, 1, 2]
+    alone = [client.completions.create(model=MODEL, prompt=one, max_tokens=4, temperature=0)
+             for one in prompts]
+    assert [choice.text for choice in together.choices] == \
+        [one.choices[0].text for one in alone]
+    assert together.usage.total_tokens == sum(one.usage.total_tokens for one in alone)
     assert client.completions.create(model=MODEL, prompt=[504, 28], max_tokens=2,
                                      temperature=0).usage.prompt_tokens == 2
     with pytest.raises(openai.BadRequestError):

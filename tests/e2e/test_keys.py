@@ -188,13 +188,38 @@ def test_keys_over_the_admin_api(server: Server):
         assert "key" not in admin.get(f"/admin/v1/keys/{made['id']}").json()
         assert made["id"] in [k["id"] for k in admin.get("/admin/v1/keys").json()["data"]]
         check_error(admin.post(f"/admin/v1/keys/{made['id']}/revoke", json={}), 400,
-                    "invalid_value")
+                    "invalid_value", "reason")
         assert admin.post(f"/admin/v1/keys/{made['id']}/revoke",
                           json={"reason": "over"}).json()["state"] == "revoked"
         check_error(call(server, made["key"]), 401, "key_revoked")
         check_error(admin.get("/admin/v1/keys/key_ffffffffffff"), 404, "not_found")
         check_error(admin.post("/admin/v1/keys", json={}), 400, "missing_required_parameter",
                     "client_id")
+
+
+def test_changing_a_key_over_the_admin_api(server: Server):
+    key = server.key("user", "to-change")
+    with server.http(server.shared_key("admin")) as admin:
+        key_id = admin.get(f"/admin/v1/keys/{key}").json()["id"]
+        changed = admin.patch(f"/admin/v1/keys/{key_id}",
+                              json={"ip_ranges": ["192.0.2.0/24"], "labels": {"team": "a"}})
+        assert changed.status_code == 200 and changed.json()["labels"] == {"team": "a"}
+        check_error(call(server, key), 401, "invalid_api_key")
+        for fields, param in (({"ip_ranges": ["10.0.0.1/8"]}, "ip_ranges"),
+                              ({"scopes": ["manage_keys"]}, "scopes"),
+                              ({"limits": {"concurrent_calls": -1}}, "limits.concurrent_calls")):
+            check_error(admin.patch(f"/admin/v1/keys/{key_id}", json=fields), 400,
+                        "invalid_value", param)
+        check_error(admin.patch(f"/admin/v1/keys/{key_id}", json={"role": "admin"}), 400,
+                    "unsupported_parameter", "role")
+        check_error(admin.post("/admin/v1/keys", json={"client_id": "x", "ip-ranges": ["::1"]}),
+                    400, "unsupported_parameter", "ip-ranges")
+        assert admin.patch(f"/admin/v1/keys/{key_id}", json={"ip_ranges": []}).status_code == 200
+    assert call(server, key).status_code == 200
+    changes = [r for r in server.audit()
+               if r["action"] == "key.change" and r["phase"] == "intent" and
+               r.get("resource") == key_id]
+    assert changes[0]["reason"] == 'ip_ranges=192.0.2.0/24; labels="team=a"'
 
 
 def test_an_administrator_reaches_only_his_tenant(server: Server):
@@ -206,7 +231,7 @@ def test_an_administrator_reaches_only_his_tenant(server: Server):
         check_error(admin.post(f"/admin/v1/keys/{theirs}/revoke", json={"reason": "no"}), 404,
                     "not_found")
         check_error(admin.post("/admin/v1/keys", json={"client_id": "x", "tenant": "finance"}),
-                    403, "permission_denied")
+                    403, "permission_denied", "tenant")
     assert call(server, theirs).status_code == 200
 
 

@@ -31,10 +31,13 @@ def quiet(tmp_path_factory: pytest.TempPathFactory):
         server.discard()
 
 
+BOUND = {"elsewhere": ("--ip", "10.0.0.0/8"), "narrow": ("--scope", "see_models")}
+
+
 def key(name: str, server: Server, case: str) -> str:
     if name in ("admin", "user"):
         return server.shared_key(name)
-    made = server.key("user", case.replace("_", "-"))
+    made = server.key("user", case.replace("_", "-"), *BOUND.get(name, ()))
     if name == "revoked":
         command("key", "revoke", made, "--reason", "golden", "--data", server.data)
     elif name == "expired":
@@ -44,7 +47,7 @@ def key(name: str, server: Server, case: str) -> str:
 
 def wire(text: str, server: Server, case: str) -> bytes:
     """A request as it is sent: line ends of HTTP, keys, and the length of its body."""
-    text = re.sub(r"\{\{(admin|user|fresh|revoked|expired)\}\}",
+    text = re.sub(r"\{\{(admin|user|fresh|revoked|expired|elsewhere|narrow)\}\}",
                   lambda m: key(m[1], server, case), text)
     text = re.sub(r"\{\{(.)\*(\d+)\}\}", lambda m: m[1] * int(m[2]), text)
     head, _, body = text.replace("{{again}}", "").partition("\n\n")

@@ -17,14 +17,18 @@ identity::Principal local_principal(std::uint32_t uid) {
           .tenant = TenantId(std::string(identity::kHomeTenant)),
           .role = identity::Role::admin,
           .kind = identity::KeyKind::adm,
-          .expires_ms = 0};
+          .expires_ms = 0,
+          .rules = identity::rules_of(identity::Role::admin)};
 }
 
 wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
   return {.status = 401,
           .type = "authentication_error",
           .code = std::string(identity::failure_code(failure.kind)),
-          .message = std::string(identity::failure_message(failure.kind))};
+          .message = std::string(identity::failure_message(failure.kind)),
+          .audit_reason = failure.kind == identity::AuthFailureKind::elsewhere
+                              ? std::string("address_not_allowed")
+                              : std::string()};
 }
 
 wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services,
@@ -45,8 +49,8 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
   }
-  auto principal =
-      services.authenticator.authenticate(call.presented_key, services.clock.unix_ms());
+  auto principal = services.authenticator.authenticate(call.presented_key, services.clock.unix_ms(),
+                                                       call.address);
   if (!principal) {
     services.failures.record_failure(call.address, call.received_ns);
     trail.record.key_id = principal.error().key_id.value();
@@ -67,14 +71,12 @@ wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Service
   trail.record.operator_id = principal.client_id.value();
   trail.record.key_id = principal.key_id.value();
   trail.record.role = identity::role_name(principal.role);
-  if (call.route->permission && !identity::allowed(principal.role, *call.route->permission)) {
-    return std::unexpected(wire::Refusal{
-        .status = 403,
-        .type = "permission_error",
-        .code = "permission_denied",
-        .message = fmt::format("A key of role '{}' may not do this; it needs the permission '{}'.",
-                               identity::role_name(principal.role),
-                               identity::permission_name(*call.route->permission))});
+  const auto& needed = call.route->permission;
+  if (needed && !principal.may(*needed)) {
+    return std::unexpected(wire::Refusal{.status = 403,
+                                         .type = "permission_error",
+                                         .code = "permission_denied",
+                                         .message = identity::denial_of(principal, *needed)});
   }
   return AuthenticatedCall(std::move(call), std::move(principal));
 }

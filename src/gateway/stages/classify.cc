@@ -5,7 +5,9 @@
 namespace deepmoat::gateway {
 
 wire::OrRefusal<ClassifiedCall> classify(AdmittedCall call, AuditTrail& trail) {
-  const auto data_class = policy::classify(call.authenticated.received.stated_class);
+  const AuthenticatedCall& authenticated = call.authenticated;
+  const auto data_class = policy::classify(authenticated.received.stated_class,
+                                           authenticated.principal.rules->data_class);
   if (!data_class) {
     return std::unexpected(wire::invalid("x-deepmoat-data-class", data_class.error().message));
   }

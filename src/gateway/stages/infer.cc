@@ -32,25 +32,56 @@ class RunningCall {
     wire::InferenceCall& call = finished_.routed.classified.admitted.inference;
     finished_.writer = wire::make_answer_writer(finished_.routed.head, std::move(call.options));
     finished_.opening = finished_.writer->begin();
-    finished_.answer = wire::Answer(std::max(call.infer.n(), 1U));
+    choices_of_prompt_ = std::max(call.infer.n(), 1U);
+    const auto prompts = static_cast<std::uint32_t>(1 + call.further_prompts.size());
+    finished_.answer = wire::Answer(choices_of_prompt_ * prompts);
   }
 
+  // Several prompts run one after another: they have one place in the key's quota.
   asio::awaitable<void> run() {
     const asio::any_io_executor executor = co_await asio::this_coro::executor;
     const auto mailbox = std::make_shared<CallMailbox>(executor);
-    wire::InferRequest request = std::move(finished_.routed.classified.admitted.inference.infer);
+    wire::InferenceCall& call = finished_.routed.classified.admitted.inference;
+    std::vector<wire::InferRequest> requests = requests_of(call);
     backend::Backend& backend = *finished_.routed.backend;
-    const CallId id = backend.submit(std::move(request), [mailbox](backend::InferenceEvent event) {
-      mailbox->push(std::move(event));
-    });
-    responder_.watch([mailbox] { mailbox->push(ClientGone{}); });
-    co_await pass_on_until_end(*mailbox, backend, id);
+    bool watched = false;
+    for (wire::InferRequest& request : requests) {
+      ended_ = false;
+      const CallId id = backend.submit(
+          std::move(request),
+          [mailbox](backend::InferenceEvent event) { mailbox->push(std::move(event)); });
+      if (!watched) {
+        responder_.watch([mailbox] { mailbox->push(ClientGone{}); });
+        watched = true;
+      }
+      co_await pass_on_until_end(*mailbox, backend, id);
+      if (finished_.cancelled || finished_.failure) {
+        break;
+      }
+      first_choice_ += choices_of_prompt_;
+    }
     if (withdrawn_) {
       finished_.failure = std::move(withdrawn_);
     }
   }
 
  private:
+  // One for each prompt, in their order.
+  static std::vector<wire::InferRequest> requests_of(wire::InferenceCall& call) {
+    std::vector<wire::InferRequest> requests;
+    requests.reserve(1 + call.further_prompts.size());
+    requests.push_back(std::move(call.infer));
+    for (wire::InferRequest& prompt : call.further_prompts) {
+      wire::InferRequest& next = requests.emplace_back(requests.front());
+      if (prompt.has_text()) {
+        next.set_text(std::move(*prompt.mutable_text()));
+      } else {
+        *next.mutable_tokens() = std::move(*prompt.mutable_tokens());
+      }
+    }
+    return requests;
+  }
+
   asio::awaitable<void> pass_on_until_end(CallMailbox& mailbox, backend::Backend& backend,
                                           CallId id) {
     while (!ended_) {
@@ -127,18 +158,20 @@ class RunningCall {
 
   void take(backend::InferenceEvent event, std::string& bytes) {
     wire::Answer& answer = finished_.answer;
-    if (const auto* delta = std::get_if<wire::Delta>(&event)) {
-      if (answer.take(*delta) && inference().stream) {
+    if (auto* delta = std::get_if<wire::Delta>(&event)) {
+      if (is_of_answer(*delta) && answer.take(*delta) && inference().stream) {
         bytes += finished_.writer->delta(*delta);
       }
-    } else if (const auto* done = std::get_if<wire::ChoiceFinished>(&event)) {
-      answer.take(*done);
+    } else if (auto* done = std::get_if<wire::ChoiceFinished>(&event)) {
+      if (is_of_answer(*done)) {
+        answer.take(*done);
+      }
     } else if (const auto* vectors = std::get_if<wire::Vectors>(&event)) {
       answer.take(*vectors);
     } else if (const auto* scores = std::get_if<wire::Scores>(&event)) {
       answer.take(*scores);
     } else if (auto* finished = std::get_if<wire::Finished>(&event)) {
-      answer.usage = std::move(*finished->mutable_usage());
+      add_usage(finished->usage());
       ended_ = true;
     } else if (auto* refusal = std::get_if<wire::Refusal>(&event)) {
       finished_.failure = std::move(*refusal);
@@ -149,10 +182,36 @@ class RunningCall {
     }
   }
 
+  // The backend counts the choices of one prompt, the answer those of all. False: nobody asked for
+  // this one.
+  template <class Part>
+  bool is_of_answer(Part& part) const {
+    if (part.index() >= choices_of_prompt_) {
+      return false;
+    }
+    part.set_index(part.index() + first_choice_);
+    return true;
+  }
+
+  // Over all prompts; waiting times are the first one's.
+  void add_usage(const wire::Usage& usage) {
+    wire::Usage& all = finished_.answer.usage;
+    if (first_choice_ == 0) {
+      all = usage;
+      return;
+    }
+    all.set_prompt_tokens(all.prompt_tokens() + usage.prompt_tokens());
+    all.set_cached_tokens(all.cached_tokens() + usage.cached_tokens());
+    all.set_completion_tokens(all.completion_tokens() + usage.completion_tokens());
+    all.set_reasoning_tokens(all.reasoning_tokens() + usage.reasoning_tokens());
+  }
+
   FinishedCall& finished_;
   Responder& responder_;
   const Services& services_;
   std::shared_ptr<const Config> config_;
+  std::uint32_t choices_of_prompt_ = 1;
+  std::uint32_t first_choice_ = 0;  // of the prompt that runs
   bool ended_ = false;
   bool client_gone_ = false;
   std::optional<wire::Refusal> withdrawn_;
@@ -203,7 +262,7 @@ Headers stream_headers(const FinishedCall& call) {
 asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder, const Services& services,
                                     AuditTrail& trail) {
   const quota::Reservation& place = call.classified.admitted.reservation;
-  Headers headers = rate_limit_headers(place.limit(), place.remaining(), place.reset_s());
+  Headers headers = rate_limit_headers(place.requests(), place.tokens());
   FinishedCall finished{.routed = std::move(call), .headers = std::move(headers)};
   RunningCall running(finished, responder, services);
   co_await running.run();

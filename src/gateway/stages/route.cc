@@ -20,22 +20,61 @@ wire::AnswerHead make_head(const AdmittedCall& call, std::string model, const Se
           .model = std::move(model)};
 }
 
+// Null also for a model that the key may not use: for it there is none of this name.
+std::shared_ptr<const Model> find_for(const identity::KeyRules& rules, const ModelName& name,
+                                      const Services& services) {
+  return rules.may_use_model(name.value()) ? services.models.find(name) : nullptr;
+}
+
 // "base:adapter" names a LoRA adapter of the model "base", unless a model has that whole name.
-void take_adapter(wire::InferenceCall& call, const Services& services) {
+void take_adapter(wire::InferenceCall& call, const identity::KeyRules& rules,
+                  const Services& services) {
   const std::string whole = call.model.value();
   const std::size_t colon = whole.rfind(':');
   if (colon == std::string::npos || colon + 1 == whole.size() ||
-      services.models.find(call.model) != nullptr) {
+      find_for(rules, call.model, services) != nullptr) {
     return;
   }
   ModelName base(whole.substr(0, colon));
-  if (services.models.find(base) != nullptr) {
+  if (find_for(rules, base, services) != nullptr) {
     call.model = std::move(base);
     call.infer.set_adapter(whole.substr(colon + 1));
   }
 }
 
-wire::OrRefusal<> check_adapter(const wire::InferenceCall& call, const Model& model) {
+wire::Refusal other_adapter(const identity::KeyRules& rules, std::string param) {
+  return {.status = 403,
+          .type = "permission_error",
+          .code = "permission_denied",
+          .message = fmt::format("This key may use the adapter '{}' alone, at its own scale; leave "
+                                 "'{}' out.",
+                                 rules.adapter, param),
+          .param = std::move(param)};
+}
+
+// The key's adapter is that of a call which names none, and may be the only one.
+wire::OrRefusal<> bind_adapter(wire::InferRequest& infer, const identity::KeyRules& rules) {
+  if (rules.adapter.empty()) {
+    return {};
+  }
+  const bool names_another = !infer.adapter().empty() && infer.adapter() != rules.adapter;
+  if (rules.adapter_only && names_another) {
+    return std::unexpected(other_adapter(rules, "adapter"));
+  }
+  if (names_another) {
+    return {};
+  }
+  const float scale = infer.adapter_scale();
+  if (rules.adapter_only && scale != 0 && scale != rules.adapter_scale) {
+    return std::unexpected(other_adapter(rules, "adapter_scale"));
+  }
+  infer.set_adapter(rules.adapter);
+  infer.set_adapter_scale(scale != 0 ? scale : rules.adapter_scale);
+  return {};
+}
+
+wire::OrRefusal<> check_adapter(const wire::InferenceCall& call, const Model& model,
+                                const identity::KeyRules& rules) {
   const std::string& adapter = call.infer.adapter();
   if (adapter.empty()) {
     return {};
@@ -49,7 +88,9 @@ wire::OrRefusal<> check_adapter(const wire::InferenceCall& call, const Model& mo
       .status = 404,
       .type = "invalid_request_error",
       .code = "model_not_found",
-      .message = fmt::format("The model '{}' has no adapter '{}'.", model.name.value(), adapter),
+      .message = fmt::format(
+          "The model '{}' has no adapter '{}'{}.", model.name.value(), adapter,
+          adapter == rules.adapter ? ", which this key is bound to; use another model or key" : ""),
       .param = "adapter"});
 }
 
@@ -92,14 +133,16 @@ wire::Refusal unknown_model(const ModelName& name) {
 wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
                                   AuditTrail& trail) {
   std::string asked = call.admitted.inference.model.value();
-  take_adapter(call.admitted.inference, services);
+  const identity::KeyRules& rules = *call.admitted.authenticated.principal.rules;
+  take_adapter(call.admitted.inference, rules, services);
   const ModelName& name = call.admitted.inference.model;
   auto chosen = services.models.route(name, call.data_class);
-  const auto model = services.models.find(name);
+  const auto model = find_for(rules, name, services);
   if (!chosen || model == nullptr) {
     return std::unexpected(unknown_model(name));
   }
-  CHECK_OK(check_adapter(call.admitted.inference, *model));
+  CHECK_OK(bind_adapter(call.admitted.inference.infer, rules));
+  CHECK_OK(check_adapter(call.admitted.inference, *model, rules));
   apply_defaults(call.admitted.inference, *services.config.get());
   trail.record.route = chosen->local ? "local" : chosen->backend;
   trail.record.model = name.value();

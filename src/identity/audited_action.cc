@@ -1,0 +1,49 @@
+#include "identity/audited_action.h"
+
+namespace deepmoat::identity {
+
+Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,
+                                   const AuditedAction& action) {
+  audit::Record record;
+  record.phase = audit::Phase::intent;
+  record.operation = action.operation;
+  record.request_id = actor.request_id;
+  record.tenant = actor.tenant.value();
+  record.operator_id = actor.operator_id;
+  record.key_id = actor.key_id;
+  record.role = actor.role;
+  record.authentication = actor.authentication;
+  record.ip_address = actor.ip_address;
+  record.action = action.name;
+  record.resource = action.resource;
+  record.reason = action.detail;
+  TRY(record.intent_sequence, append(record));
+  return record;
+}
+
+Result<> end_action(const AppendAudit& append, audit::Record record, const AuditedAction& action,
+                    const Error* failure) {
+  const bool refused =
+      failure != nullptr &&
+      (failure->code == Code::invalid_argument || failure->code == Code::not_found ||
+       failure->code == Code::already_exists || failure->code == Code::permission_denied);
+  record.phase = audit::Phase::result;
+  record.resource = action.resource;
+  record.outcome = failure == nullptr ? audit::Outcome::success
+                   : refused          ? audit::Outcome::refused
+                                      : audit::Outcome::failed;
+  if (failure != nullptr) {
+    record.reason = code_name(failure->code);
+  }
+  const Result<std::uint64_t> written = append(std::move(record));
+  if (!written) {
+    return fail(written.error().code,
+                action.name +
+                    ": the audit log took the intent but not the result, so the change "
+                    "may be in force and nothing is answered: " +
+                    written.error().message);
+  }
+  return {};
+}
+
+}  // namespace deepmoat::identity

@@ -1,0 +1,61 @@
+// An action of an administrator, with its two audit records around it.
+//
+// Intent durable -> the action -> result durable. Without an audit record there is no action. A
+// crash in the middle leaves an intent without a result, which the log shows. Blocking.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "audit/record.h"
+#include "base/result.h"
+#include "base/strong.h"
+#include "identity/roles.h"
+
+namespace deepmoat::identity {
+
+// Who asks. Goes into the audit record as it stands.
+struct Actor {
+  std::string operator_id;  // client_id of the key, or "local:<uid>"
+  std::string key_id;       // empty at the machine itself
+  std::string role;
+  TenantId tenant{std::string(kHomeTenant)};  // decides which tenants he reaches
+  std::string authentication;                 // "api_key", "local_socket", "command_line"
+  std::string ip_address;
+  std::string request_id;
+  // Set when his key's scopes narrow its role: he gives nobody more than he has.
+  std::optional<PermissionSet> narrowed_to = {};
+};
+
+// Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
+using AppendAudit = std::function<Result<std::uint64_t>(audit::Record)>;
+
+// What the audit record says of an action. `resource` is completed by the body once it knows.
+struct AuditedAction {
+  audit::Operation operation;
+  std::string name;
+  std::string resource;
+  std::string detail;  // a revocation's reason, a change's new values
+};
+
+// The intent's record, as written; its sequence is in `intent_sequence`.
+[[nodiscard]] Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,
+                                                 const AuditedAction& action);
+// `failure`: none when it was done.
+[[nodiscard]] Result<> end_action(const AppendAudit& append, audit::Record record,
+                                  const AuditedAction& action, const Error* failure);
+
+// The body gets the action, to name the thing that it turned out to be about.
+template <class T, class Body>
+Result<T> audited(const AppendAudit& append, const Actor& actor, AuditedAction action,
+                  const Body& body) {
+  TRY(audit::Record record, begin_action(append, actor, action));
+  Result<T> done = body(action);
+  CHECK_OK(end_action(append, std::move(record), action, done ? nullptr : &done.error()));
+  return done;
+}
+
+}  // namespace deepmoat::identity
