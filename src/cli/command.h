@@ -20,6 +20,7 @@ inline constexpr int kUsage = 2;    // the command line or the configuration is 
 void add_serve(CLI::App& app, int& status);
 void add_key(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
+void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
 void add_worker(CLI::App& app, int& status);

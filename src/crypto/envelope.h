@@ -115,9 +115,10 @@ class Envelope final : public FieldCipher {
   Result<> write(const State& state) const;
   Result<StatePtr> reseal(const State& old, std::uint64_t generation,
                           std::span<const std::string> dropped);
+  Result<> announce(const State& old, std::uint64_t generation);
   Result<> write_and_verify(const State& next);
   Result<> take_back(std::uint64_t generation);
-  Result<> destroy_previous(const State& state, const Keystore* old);
+  Result<> destroy_doomed(const State& state, const Keystore* old);
   [[nodiscard]] std::string master_associated(const Keystore& keystore) const;
   void replace(StatePtr next);
 

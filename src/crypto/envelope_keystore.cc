@@ -83,7 +83,7 @@ std::optional<std::uint64_t> generation_of(const std::string& name) {
 std::string keystore_bytes(const Keystore& keystore, const Secret& master) {
   std::string bytes(kMagic);
   put_number(bytes, keystore.generation);
-  put_number(bytes, keystore.previous_generation);
+  put_number(bytes, keystore.doomed_generation);
   put_number(bytes, keystore.next_key_id);
   put_number(bytes, keystore.made_ms);
   put_text(bytes, keystore.wrapped_master);
@@ -106,16 +106,16 @@ Result<Keystore> parse_keystore(std::string_view bytes) {
   }
   ByteReader reader(bytes.substr(kMagic.size(), bytes.size() - kMagic.size() - kMacBytes));
   const auto generation = reader.number<std::uint64_t>();
-  const auto previous = reader.number<std::uint64_t>();
+  const auto doomed = reader.number<std::uint64_t>();
   const auto next_key_id = reader.number<std::uint64_t>();
   const auto made_ms = reader.number<std::int64_t>();
   const auto wrapped = reader.text(kWrappedBytesMax);
   const auto count = wrapped ? reader.number<std::uint32_t>() : std::nullopt;
-  if (!count || *generation == 0 || *previous >= *generation || *count > kTenantKeysMax) {
+  if (!count || *generation == 0 || *doomed == *generation || *count > kTenantKeysMax) {
     return broken("its head");
   }
   Keystore keystore{.generation = *generation,
-                    .previous_generation = *previous,
+                    .doomed_generation = *doomed,
                     .next_key_id = *next_key_id,
                     .made_ms = *made_ms,
                     .wrapped_master = std::string(*wrapped),

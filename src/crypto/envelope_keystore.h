@@ -31,7 +31,9 @@ struct SealedTenantKey {
 
 struct Keystore {
   std::uint64_t generation = 0;
-  std::uint64_t previous_generation = 0;  // to destroy, if that was not done yet; 0: none
+  // To destroy, if that was not done yet: the one before, or one that a roll began and did not
+  // finish. 0: none.
+  std::uint64_t doomed_generation = 0;
   std::uint64_t next_key_id = 1;
   UnixMillis made_ms = 0;
   std::string wrapped_master;

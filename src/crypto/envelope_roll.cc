@@ -1,8 +1,10 @@
 // Generations of the envelope: the first, the newest at a start, and the roll to the next.
 //
-// Order of a roll: key-encryption key n+1 in custody -> keystore n+1 whole and durable (that is the
-// moment it counts) -> read back -> in use -> key-encryption key n destroyed -> keystore n removed.
-// Whatever is cut short before that moment leaves n; afterwards a start finishes what is left.
+// Order of a roll: keystore n says that n+1 is doomed -> key-encryption key n+1 in custody ->
+// keystore n+1, which says that n is doomed, whole and durable (the moment it counts) -> read back
+// -> in use
+// -> key-encryption key n destroyed -> keystore n removed. So whenever it is cut short, the newest
+// keystore names what has to go, and a start finishes that.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -63,7 +65,7 @@ Result<> Envelope::load() {
   }
   replace(newest);
   // What a cut roll left. A token that does not answer now does not keep a server from starting.
-  (void)destroy_previous(*newest, nullptr);
+  (void)destroy_doomed(*newest, nullptr);
   return {};
 }
 
@@ -125,7 +127,7 @@ Result<Envelope::StatePtr> Envelope::reseal(const State& old, std::uint64_t gene
   const std::unordered_set<std::string_view> gone(dropped.begin(), dropped.end());
   auto next = std::make_shared<State>();
   next->keystore.generation = generation;
-  next->keystore.previous_generation = old.keystore.generation;
+  next->keystore.doomed_generation = old.keystore.generation;
   next->keystore.next_key_id = old.keystore.next_key_id;
   next->keystore.made_ms = clock_.unix_ms();
   TRY(next->master, new_master());
@@ -172,17 +174,27 @@ Result<> Envelope::take_back(std::uint64_t generation) {
   return {};
 }
 
+// From here on a start destroys what the roll may have begun.
+Result<> Envelope::announce(const State& old, std::uint64_t generation) {
+  auto announced = std::make_shared<State>(old);
+  announced->keystore.doomed_generation = generation;
+  CHECK_OK(write(*announced));
+  replace(std::move(announced));
+  return {};
+}
+
 Result<RollReport> Envelope::roll(std::span<const std::string> dropped) {
   const std::lock_guard changing(change_);
   if (options_.may_issue) {
     CHECK_OK(options_.may_issue());
   }
   TRY(const StatePtr old, state());
-  CHECK_OK(destroy_previous(*old, nullptr));  // one generation at most is left over
+  CHECK_OK(destroy_doomed(*old, nullptr));  // one generation at most is left over
   TRY(const std::vector<std::uint64_t> taken, custody_.generations());
   RollReport report;
   report.old_generation = old->keystore.generation;
   report.new_generation = std::max(report.old_generation, taken.empty() ? 0 : taken.back()) + 1;
+  CHECK_OK(announce(*old, report.new_generation));
   CHECK_OK(custody_.generate(report.new_generation));
   auto next = reseal(*old, report.new_generation, dropped);
   Result<> written = next ? write_and_verify(**next) : std::unexpected(next.error());
@@ -193,26 +205,26 @@ Result<RollReport> Envelope::roll(std::span<const std::string> dropped) {
   report.keys_kept = (*next)->keystore.keys.size();
   report.keys_dropped = old->keystore.keys.size() - report.keys_kept;
   replace(*next);
-  report.old_destroyed = destroy_previous(**next, &old->keystore).has_value();
+  report.old_destroyed = destroy_doomed(**next, &old->keystore).has_value();
   return report;
 }
 
 // `old`: when it is known, custody is asked to open its master key, which must fail now.
-Result<> Envelope::destroy_previous(const State& state, const Keystore* old) {
-  const std::uint64_t previous = state.keystore.previous_generation;
-  if (previous == 0) {
+Result<> Envelope::destroy_doomed(const State& state, const Keystore* old) {
+  const std::uint64_t doomed = state.keystore.doomed_generation;
+  if (doomed == 0) {
     return {};
   }
   const auto destroy = [&]() -> Result<> {
-    CHECK_OK(custody_.destroy(previous));
+    CHECK_OK(custody_.destroy(doomed));
     TRY(const std::vector<std::uint64_t> left, custody_.generations());
-    if (std::ranges::find(left, previous) != left.end()) {
+    if (std::ranges::find(left, doomed) != left.end()) {
       return fail(Code::internal, "custody says that it destroyed a generation and still has it");
     }
-    if (old != nullptr && custody_.unwrap(previous, old->wrapped_master, master_associated(*old))) {
+    if (old != nullptr && custody_.unwrap(doomed, old->wrapped_master, master_associated(*old))) {
       return fail(Code::internal, "custody still opens what a destroyed generation wrapped");
     }
-    const std::filesystem::path path = keystore_path(options_.folder, previous);
+    const std::filesystem::path path = keystore_path(options_.folder, doomed);
     if (::unlink(path.c_str()) == 0) {
       return sync_directory(options_.folder);
     }
@@ -220,14 +232,14 @@ Result<> Envelope::destroy_previous(const State& state, const Keystore* old) {
   };
   const Result<> destroyed = destroy();
   const std::lock_guard lock(mutex_);
-  undestroyed_ = destroyed ? 0 : previous;
+  undestroyed_ = destroyed ? 0 : doomed;
   return destroyed;
 }
 
 Result<> Envelope::finish() {
   const std::lock_guard changing(change_);
   TRY(const StatePtr current, state());
-  return destroy_previous(*current, nullptr);
+  return destroy_doomed(*current, nullptr);
 }
 
 void Envelope::lock() {

@@ -76,6 +76,7 @@ Result<> Pkcs11Custody::connect(bool first_start) {
   }
   TRY(root_, std::move(root));
   TRY(const bool never_left, token->never_left(root_));
+  const std::lock_guard lock(facts_mutex_);
   facts_.kind = "pkcs11";
   facts_.place = token->description();
   facts_.keys_can_leave = !never_left;
@@ -223,13 +224,12 @@ Result<> Pkcs11Custody::recover() {
   {
     const std::lock_guard lock(mutex_);
     CHECK_OK(connect(false));
-    facts_.id = root_id_;
   }
   return check();
 }
 
 CustodyFacts Pkcs11Custody::describe() {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(facts_mutex_);
   return facts_;
 }
 

@@ -53,7 +53,8 @@ class Pkcs11Custody final : public KeyCustody {
   Secret canary_;                         // the answer of the start
   bool pin_refused_ = false;              // never try it again: the token would lock
   std::string root_id_;
-  CustodyFacts facts_;  // of the last connect()
+  std::mutex facts_mutex_;  // taken last: who asks for facts does not wait for the token
+  CustodyFacts facts_;      // of the last connect()
 };
 
 }  // namespace deepmoat::crypto

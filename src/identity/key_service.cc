@@ -175,6 +175,9 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
           return fail(Code::permission_denied,
                       "tenant: keys of another tenant need an administrator of tenant \"default\"");
         }
+        if (may_issue_) {
+          CHECK_OK(may_issue_());
+        }
         const UnixMillis now_ms = clock_.unix_ms();
         const KeyKind kind = kind_of(request.role);
         TRY(Secret shown, authority_.make_key(kind, request.client_id, now_ms));
