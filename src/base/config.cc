@@ -228,6 +228,20 @@ void check_together(ConfigLoad& load, const std::string& file) {
   if (config.tls.certificate.empty() != config.tls.private_key.empty()) {
     report("tls.certificate", "and tls.private_key belong together: set both or neither");
   }
+  if (config.custody.kind == "sdf") {
+    report("custody.kind",
+           "is \"sdf\", which is not built into this program: a back end over the card's own "
+           "library has to be added first (docs/custody.md); use \"pkcs11\" or \"file\"");
+  }
+  if (config.custody.kind == "pkcs11" && config.custody.module.empty()) {
+    report("custody.module", "is missing: name the token's PKCS#11 library");
+  }
+  if (config.custody.kind == "pkcs11" && config.custody.token_label.empty()) {
+    report("custody.token_label", "is missing: name the token");
+  }
+  if (config.custody.key_label.empty()) {
+    report("custody.key_label", "is empty; the keys in the token need a name");
+  }
 }
 
 }  // namespace

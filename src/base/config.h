@@ -82,6 +82,16 @@ struct Config {
     bool accept_bare_hex = false;
     std::string passphrase_file;
   } keys;
+  struct Custody {
+    std::string kind = "file";  // file or pkcs11
+    std::string module;         // the PKCS#11 library
+    std::string token_label;
+    std::string key_label = "deepmoat";
+    std::string pin_file;                      // never the PIN itself
+    std::string gcm_layout = "auto";           // auto, with_iv_bits, without_iv_bits
+    std::string field_cipher = "aes-256-gcm";  // or sm4-gcm
+    std::int64_t grace_hours = 24;
+  } custody;
   struct Limits {
     std::int64_t requests_per_minute = 0;
     std::int64_t tokens_per_minute = 0;

@@ -54,6 +54,37 @@ void add_server_rules(std::vector<KeyRule>& rules) {
                           AT(server.drain_timeout_s), 0, 3'600));
 }
 
+void add_custody_rules(std::vector<KeyRule>& rules) {
+  rules.push_back(choice({"custody", "kind",
+                          "Where the root keys live: file (the data folder's sealed key file) or "
+                          "pkcs11 (a token or HSM). See docs/custody.md."},
+                         AT(custody.kind), {"file", "pkcs11", "sdf"}));
+  rules.push_back(text({"custody", "module", "PKCS#11 library of the token, an absolute path."},
+                       AT(custody.module)));
+  rules.push_back(
+      text({"custody", "token_label", "Label of the PKCS#11 token."}, AT(custody.token_label)));
+  rules.push_back(text({"custody", "key_label",
+                        "What the labels of this installation's keys in the token begin with; two "
+                        "installations on one token need two."},
+                       AT(custody.key_label)));
+  rules.push_back(text({"custody", "pin_file",
+                        "File with the token's user PIN, mode 0600; empty: the systemd credential "
+                        "deepmoat.pin."},
+                       AT(custody.pin_file)));
+  rules.push_back(choice({"custody", "gcm_layout",
+                          "Form of the AES-GCM parameters that the module takes: with_iv_bits "
+                          "(PKCS#11 2.40), without_iv_bits (older), auto: found out at the start."},
+                         AT(custody.gcm_layout), {"auto", "with_iv_bits", "without_iv_bits"}));
+  rules.push_back(choice({"custody", "field_cipher",
+                          "Cipher of encrypted database fields whose tenant gets its key from now "
+                          "on: aes-256-gcm or sm4-gcm."},
+                         AT(custody.field_cipher), {"aes-256-gcm", "sm4-gcm"}));
+  rules.push_back(integer({"custody", "grace_hours",
+                           "Hours for which calls are still answered while the root keys cannot be "
+                           "reached; then nothing is served."},
+                          AT(custody.grace_hours), 0, 720));
+}
+
 void add_security_rules(std::vector<KeyRule>& rules) {
   rules.push_back(
       text({"tls", "certificate",
@@ -76,9 +107,11 @@ void add_security_rules(std::vector<KeyRule>& rules) {
       boolean({"keys", "accept_bare_hex", "Also accepts a key as its bare 64 hexadecimal digits."},
               AT(keys.accept_bare_hex)));
   rules.push_back(text({"keys", "passphrase_file",
-                        "File with the passphrase that seals the key file; empty: only the file's "
-                        "rights protect it."},
+                        "File with the passphrase that seals the key file; empty: the systemd "
+                        "credential deepmoat.passphrase, and without that only the file's rights "
+                        "protect it."},
                        AT(keys.passphrase_file)));
+  add_custody_rules(rules);
   rules.push_back(integer({"limits", "requests_per_minute",
                            "Requests a minute that one key may send; 0: no limit.", kReloadable},
                           AT(limits.requests_per_minute), 0, 10'000'000));

@@ -220,12 +220,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.toml:3: server.something_else_entirely is not a key of [server]; `deepmoat "
                 "config example` lists them all"},
         Finding{"\n\n[sever]\nhttps_port = 1\n",
-                "a.toml:3: sever is not a section; sections are server, tls, log, keys, limits, "
-                "audit, memory, metrics, model, tenant"},
+                "a.toml:3: sever is not a section; sections are server, tls, log, keys, "
+                "custody, limits, audit, memory, metrics, model, tenant"},
         Finding{"server = 3\n", "a.toml:1: server must be a section, written [server]"},
         Finding{"https_port = 3\n",
                 "a.toml:1: https_port is not a section; sections are server, tls, log, keys, "
-                "limits, audit, memory, metrics, model, tenant"},
+                "custody, limits, audit, memory, metrics, model, tenant"},
         Finding{"[server]\nhttps_port = \"8443\"\n",
                 "a.toml:2: server.https_port must be a whole number without quotes"},
         Finding{"[server]\nhttps_port = 84.5\n",
@@ -234,6 +234,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.toml:2: server.https_port is 0 and must be 1 to 65535"},
         Finding{"[keys]\naccept_bare_hex = \"yes\"\n",
                 "a.toml:2: keys.accept_bare_hex must be true or false, without quotes"},
+        Finding{"[custody]\nkind = \"hsm\"\n",
+                "a.toml:2: custody.kind is \"hsm\" and must be file, pkcs11 or sdf"},
         Finding{"[log]\nlevel = 3\n", "a.toml:2: log.level must be text in quotes"},
         Finding{"[tls]\nnames = \"a\"\n",
                 R"(a.toml:2: tls.names must be a list such as ["a", "b"])"},

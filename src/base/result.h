@@ -13,18 +13,19 @@ namespace deepmoat {
 // What went wrong, as far as a caller can act on it. Closed on purpose: the mapping to an HTTP
 // status is one switch without a default (wire/refusal.cc).
 enum class Code : std::uint8_t {
-  invalid_argument,    // the caller's input is wrong; repeating it cannot help
-  not_found,           // the named thing does not exist, or the caller may not know that it does
-  already_exists,      // the named thing exists and would be overwritten
-  unauthenticated,     // no key, or one that proves nothing
-  permission_denied,   // the key is known and may not do this
-  resource_exhausted,  // a limit or a queue is full; repeating later can help
-  unavailable,         // a part we need is not there at present; repeating later can help
-  corrupt,             // stored bytes fail their checksum, MAC or format
-  io,                  // the operating system refused a read, write or sync
-  cancelled,           // the caller gave up
-  timeout,             // a deadline passed
-  internal,            // a bug of ours
+  invalid_argument,     // the caller's input is wrong; repeating it cannot help
+  not_found,            // the named thing does not exist, or the caller may not know that it does
+  already_exists,       // the named thing exists and would be overwritten
+  unauthenticated,      // no key, or one that proves nothing
+  permission_denied,    // the key is known and may not do this
+  resource_exhausted,   // a limit or a queue is full; repeating later can help
+  unavailable,          // a part we need is not there at present; repeating later can help
+  custody_unavailable,  // the root keys cannot be reached, so nothing new is issued
+  corrupt,              // stored bytes fail their checksum, MAC or format
+  io,                   // the operating system refused a read, write or sync
+  cancelled,            // the caller gave up
+  timeout,              // a deadline passed
+  internal,             // a bug of ours
 };
 
 // The code's name as it stands in logs, e.g. "invalid_argument".

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/locked_memory.h"
+
 namespace deepmoat {
 
 void wipe(std::span<std::byte> bytes) noexcept {
@@ -20,29 +22,36 @@ void wipe_string(std::string& text) noexcept {
 }
 }  // namespace
 
-Secret::Secret(std::string&& bytes) noexcept : bytes_(bytes) {
+Secret::Secret(std::string_view bytes, int) noexcept {
+  if (!bytes.empty()) {
+    data_ = allocate_locked(bytes.size());
+    size_ = bytes.size();
+    memcpy(data_, bytes.data(), size_);
+  }
+}
+
+Secret::Secret(std::string&& bytes) noexcept : Secret(std::string_view(bytes), 0) {
   wipe_string(bytes);
 }
 
 Secret Secret::copy_of(std::string_view bytes) {
-  return Secret(std::string(bytes));
+  return Secret(bytes, 0);
 }
 
-Secret::Secret(Secret&& other) noexcept : bytes_(other.bytes_) {
-  wipe_string(other.bytes_);
-}
+Secret::Secret(Secret&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this != &other) {
-    wipe_string(bytes_);
-    bytes_ = other.bytes_;
-    wipe_string(other.bytes_);
+    free_locked(data_, size_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
   }
   return *this;
 }
 
 Secret::~Secret() {
-  wipe_string(bytes_);
+  free_locked(data_, size_);
 }
 
 }  // namespace deepmoat

@@ -1,4 +1,5 @@
-// Secret bytes: move-only, wiped on destruction, with no way to print them by accident.
+// Secret bytes: move-only, in pages that are neither swapped nor dumped (locked_memory.h), wiped on
+// destruction, with no way to print them by accident.
 #pragma once
 
 #include <cstddef>
@@ -26,12 +27,17 @@ class Secret {
   Secret& operator=(Secret&& other) noexcept;
   ~Secret();
 
-  [[nodiscard]] std::string_view reveal() const noexcept { return bytes_; }
-  [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
-  [[nodiscard]] bool empty() const noexcept { return bytes_.empty(); }
+  [[nodiscard]] std::string_view reveal() const noexcept {
+    return {data_ != nullptr ? data_ : "", size_};
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
  private:
-  std::string bytes_;
+  Secret(std::string_view bytes, int copies) noexcept;
+
+  char* data_ = nullptr;  // null: empty
+  std::size_t size_ = 0;
 };
 
 }  // namespace deepmoat

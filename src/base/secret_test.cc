@@ -5,9 +5,14 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
 #include <ostream>
 #include <type_traits>
+#include <vector>
 
+#include "base/locked_memory.h"
 #include "base/log.h"
 
 namespace deepmoat {
@@ -34,7 +39,7 @@ bool all_zero(const char* bytes, std::size_t count) {
   return std::all_of(bytes, bytes + count, [](char c) { return c == '\0'; });
 }
 
-// Short enough to lie inside the string object, and long enough to lie on the heap.
+// Inside a std::string object and on its heap; the smallest block and the largest.
 class SecretOfSize : public testing::TestWithParam<std::size_t> {
  protected:
   std::string text() const { return std::string(GetParam(), 'k'); }
@@ -52,24 +57,77 @@ TEST_P(SecretOfSize, TakesTheBytesAndWipesWhereTheyWere) {
   EXPECT_TRUE(all_zero(bytes, GetParam()));
 }
 
-TEST_P(SecretOfSize, MoveWipesTheSource) {
+TEST_P(SecretOfSize, MoveTakesTheBytesAlongWithoutACopy) {
   Secret first = Secret::copy_of(text());
   const char* bytes = first.reveal().data();
   const Secret second(std::move(first));
   EXPECT_EQ(second.reveal(), text());
+  EXPECT_EQ(second.reveal().data(), bytes);
   EXPECT_TRUE(first.empty());  // NOLINT(bugprone-use-after-move)
-  EXPECT_EQ(first.reveal().data(), bytes);
-  EXPECT_TRUE(all_zero(bytes, GetParam()));
+  EXPECT_EQ(first.reveal(), "");
 }
 
-TEST_P(SecretOfSize, MoveAssignmentWipesBoth) {
+TEST_P(SecretOfSize, IsWipedAtItsEnd) {
+  const char* bytes = nullptr;
+  {
+    const Secret secret = Secret::copy_of(text());
+    bytes = secret.reveal().data();
+    EXPECT_FALSE(all_zero(bytes, GetParam()));
+  }
+  EXPECT_TRUE(all_zero(bytes, GetParam()));  // the pages stay, see locked_memory.h
+}
+
+TEST_P(SecretOfSize, MoveAssignmentWipesWhatWasThere) {
   Secret first = Secret::copy_of(text());
-  Secret second = Secret::copy_of(std::string(GetParam() + 3, 'o'));
-  const char* bytes = first.reveal().data();
+  Secret second = Secret::copy_of(std::string(GetParam(), 'o'));
+  const char* old = second.reveal().data();
   second = std::move(first);
   EXPECT_EQ(second.reveal(), text());
   EXPECT_TRUE(first.empty());  // NOLINT(bugprone-use-after-move)
-  EXPECT_TRUE(all_zero(bytes, GetParam()));
+  EXPECT_TRUE(all_zero(old, GetParam()));
+}
+
+// The flags of the pages under an address, as the kernel has them: "rd wr ... lo dd".
+std::string page_flags(const char* address) {
+  std::ifstream maps("/proc/self/smaps");
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) {
+      inside = begin <= wanted && wanted < end;
+    } else if (inside && line.starts_with("VmFlags:")) {
+      return line + ' ';
+    }
+  }
+  return "";
+}
+
+TEST(Secret, LiesInPagesThatAreNeitherDumpedNorSwapped) {
+  for (const std::size_t size : {1U, 32U, 4096U, 100'000U}) {
+    const Secret secret = Secret::copy_of(std::string(size, 's'));
+    const std::string flags = page_flags(secret.reveal().data());
+    EXPECT_NE(flags.find(" dd "), std::string::npos) << flags;
+    if (unlocked_secret_bytes() == 0) {  // else the limit of this machine does not allow it
+      EXPECT_NE(flags.find(" lo "), std::string::npos) << flags;
+    }
+  }
+  const std::string ordinary(1000, 'o');
+  EXPECT_EQ(page_flags(ordinary.data()).find(" dd "), std::string::npos);
+}
+
+// Blocks are reused and never overlap.
+TEST(Secret, ManyAtOnceKeepTheirBytes) {
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Secret> secrets;
+    for (std::size_t i = 0; i < 2000; ++i) {
+      secrets.push_back(Secret::copy_of(std::string(1 + i % 300, static_cast<char>('a' + i % 26))));
+    }
+    for (std::size_t i = 0; i < secrets.size(); ++i) {
+      ASSERT_EQ(secrets[i].reveal(), std::string(1 + i % 300, static_cast<char>('a' + i % 26)));
+    }
+  }
 }
 
 TEST(Secret, SelfMoveKeepsIt) {

@@ -21,6 +21,7 @@ void add_serve(CLI::App& app, int& status);
 void add_key(CLI::App& app, int& status);
 void add_tenant(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
+void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
 void add_worker(CLI::App& app, int& status);

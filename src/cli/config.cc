@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/root_keys.h"
 #include "gateway/server.h"
 
 namespace deepmoat::cli {
@@ -34,6 +35,14 @@ int check_files(const Config& config, const std::string& file) {
   if (!config.keys.passphrase_file.empty() &&
       !std::filesystem::exists(config.keys.passphrase_file, error)) {
     problem(fmt::format("keys.passphrase_file \"{}\" does not exist", config.keys.passphrase_file));
+  }
+  if (config.custody.kind == "pkcs11") {
+    if (!std::filesystem::is_regular_file(config.custody.module, error)) {
+      problem(fmt::format("custody.module \"{}\" is not a file", config.custody.module));
+    }
+    if (const auto pin = read_pin(config); !pin) {
+      problem(pin.error().message);
+    }
   }
   return problems;
 }

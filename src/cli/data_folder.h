@@ -12,7 +12,8 @@ class DataFolder {
       : root_(std::filesystem::absolute(root).lexically_normal()) {}
 
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
-  [[nodiscard]] std::filesystem::path key_file() const { return root_ / "keys" / "root.key"; }
+  [[nodiscard]] std::filesystem::path keys() const { return root_ / "keys"; }
+  [[nodiscard]] std::filesystem::path key_file() const { return keys() / "root.key"; }
   [[nodiscard]] std::filesystem::path database() const { return root_ / "deepmoat.db"; }
   [[nodiscard]] std::filesystem::path tls() const { return root_ / "tls"; }
   [[nodiscard]] std::filesystem::path audit() const { return root_ / "audit"; }

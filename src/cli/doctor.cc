@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
+#include "cli/doctor_report.h"
 #include "crypto/self_test.h"
 
 namespace deepmoat::cli {
@@ -28,37 +29,12 @@ constexpr std::uint64_t kGiB = 1024ULL * 1024 * 1024;
 // A time before this program was written is a clock that was never set.
 constexpr UnixMillis kClockFloorMs = 1'760'000'000'000;
 
+constexpr rlim_t kLockedBytesWanted = 1024 * 1024;
+
 struct Options {
   std::string data = kDataFolderDefault;
+  std::string config;
   std::string model_path;
-};
-
-enum class Verdict { good, warning, bad };
-
-class Report {
- public:
-  void line(Verdict verdict, std::string_view what, std::string_view found,
-            std::string_view mend = "") {
-    const char* mark = verdict == Verdict::good      ? "ok  "
-                       : verdict == Verdict::warning ? "warn"
-                                                     : "FAIL";
-    fmt::print("{}  {:<14} {}\n", mark, what, found);
-    if (verdict != Verdict::good && !mend.empty()) {
-      fmt::print("      {:<14} -> {}\n", "", mend);
-    }
-    bad_ += verdict == Verdict::bad ? 1 : 0;
-    warnings_ += verdict == Verdict::warning ? 1 : 0;
-  }
-
-  int finish() const {
-    fmt::print("\n{} problem{}, {} warning{}\n", bad_, bad_ == 1 ? "" : "s", warnings_,
-               warnings_ == 1 ? "" : "s");
-    return bad_ == 0 ? kSuccess : kFailure;
-  }
-
- private:
-  int bad_ = 0;
-  int warnings_ = 0;
 };
 
 std::string first_line_with(const char* file, const std::string& start) {
@@ -143,6 +119,11 @@ void check_limits(Report& report) {
   report.line(files.rlim_cur < 4096 ? Verdict::warning : Verdict::good, "open files",
               fmt::format("{}", files.rlim_cur),
               "each connection takes one: raise it with ulimit -n 65536");
+  rlimit locked{};
+  ::getrlimit(RLIMIT_MEMLOCK, &locked);
+  report.line(locked.rlim_cur < kLockedBytesWanted ? Verdict::warning : Verdict::good,
+              "locked memory", fmt::format("{} KiB", locked.rlim_cur / 1024),
+              "secrets may be swapped out: raise it with ulimit -l 1024 (LimitMEMLOCK=1M)");
 }
 
 void check_crypto(Report& report) {
@@ -164,10 +145,6 @@ void check_data(Report& report, const DataFolder& folder) {
   const bool closed = (facts.st_mode & 0077) == 0;
   report.line(closed ? Verdict::good : Verdict::bad, "data folder", folder.root().string(),
               "others may enter it: chmod 700 " + folder.root().string());
-  if (::stat(folder.key_file().c_str(), &facts) == 0 && (facts.st_mode & 0077) != 0) {
-    report.line(Verdict::bad, "key file", folder.key_file().string(),
-                "others may read it: chmod 600 " + folder.key_file().string());
-  }
   struct statvfs disk{};
   ::statvfs(folder.root().c_str(), &disk);
   const double free_gib =
@@ -201,6 +178,10 @@ void check_variants(Report& report, const std::string& model_path) {
 }
 
 int doctor(const Options& options) {
+  const auto config = load_config_or_report(options.config);
+  if (!config) {
+    return kUsage;
+  }
   Report report;
   check_processor(report);
   check_memory(report);
@@ -210,6 +191,7 @@ int doctor(const Options& options) {
   check_limits(report);
   check_crypto(report);
   check_data(report, DataFolder(options.data));
+  check_custody(report, DataFolder(options.data), *config);
   check_variants(report, options.model_path);
   return report.finish();
 }
@@ -220,6 +202,7 @@ void add_doctor(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("doctor", "Say what this machine offers and what to mend");
   command->add_option("--data", options->data, "The data folder")->capture_default_str();
+  command->add_option("--config", options->config, "The configuration file");
   command
       ->add_option("--model-path", options->model_path,
                    "Also try the engine's CPU variants with this model")

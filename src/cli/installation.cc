@@ -3,7 +3,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "base/locked_memory.h"
 #include "base/log.h"
+#include "cli/root_keys.h"
 #include "crypto/self_test.h"
 
 namespace deepmoat::cli {
@@ -17,19 +19,8 @@ void forbid_dumps() {
   ::setrlimit(RLIMIT_CORE, &none);
 }
 
-Result<Secret> read_passphrase(const std::string& path) {
-  if (path.empty()) {
-    return Secret();
-  }
-  TRY(std::string text, read_file(path, 4096));
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) {
-    text.pop_back();
-  }
-  if (text.empty()) {
-    return fail(Code::invalid_argument, "keys.passphrase_file " + path + " is empty");
-  }
-  return Secret(std::move(text));
-}
+// Once there is a keystore of the envelope, one that is not there is lost and not made anew.
+constexpr std::string_view kEnvelopeSetting = "envelope_begun";
 
 }  // namespace
 
@@ -41,13 +32,13 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   std::unique_ptr<Installation> made(new Installation());
   TRY(made->lock_, lock_file(folder.lock()));
   const bool first_start = !std::filesystem::exists(folder.database());
-  TRY(const Secret passphrase, read_passphrase(config.keys.passphrase_file));
-  TRY(made->secrets_, crypto::open_or_create_key_file(folder.key_file(), passphrase, first_start));
+  CHECK_OK(made->open_custody(folder, config, clock, first_start));
   audit::LogOptions log_options;
   log_options.directory = folder.audit();
   log_options.segment_bytes = static_cast<std::uint64_t>(config.audit.segment_mib) * 1024 * 1024;
   TRY(made->audit_log_, audit::Log::open(log_options, clock));
   TRY(made->database_, store::Database::open(folder.database()));
+  CHECK_OK(made->open_envelope(folder, config, clock));
   made->authority_ = std::make_unique<identity::KeyAuthority>(made->secrets_);
   identity::AuthenticatorOptions authenticator_options;
   authenticator_options.accept_bare_keys = config.keys.accept_bare_hex;
@@ -60,11 +51,64 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   TRY(made->keys_, identity::KeyService::open(*made->database_, append, *made->authenticator_,
                                               *made->authority_, clock, made->secrets_.id));
   made->tenants_ = std::make_unique<identity::TenantService>(*made->database_, append, clock);
+  if (unlocked_secret_bytes() > 0) {
+    log::warn("the limit of locked memory is too low, so secrets may be swapped out: ulimit -l");
+  }
+  made->keys_->ask_before_issuing([&watch = *made->custody_watch_] { return watch.may_issue(); });
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});
   }
   return made;
+}
+
+Result<> Installation::open_custody(const DataFolder& folder, const Config& config,
+                                    const Clock& clock, bool first_start) {
+  CHECK_OK(make_directory(folder.keys(), 0700));
+  TRY(root_keys_, open_root_keys(folder, config, first_start));
+  TRY(secrets_, root_keys_->root_secrets());
+  custody_watch_ = std::make_unique<crypto::CustodyWatch>(
+      *root_keys_,
+      crypto::CustodyWatchOptions{.grace_ms = config.custody.grace_hours * 60 * 60 * 1000}, clock,
+      [this](const crypto::CustodyHealth& health) { hear(health); });
+  return {};
+}
+
+Result<> Installation::open_envelope(const DataFolder& folder, const Config& config,
+                                     const Clock& clock) {
+  TRY(const std::optional<std::string> begun, database_->setting(kEnvelopeSetting));
+  crypto::EnvelopeOptions options;
+  options.folder = folder.keys();
+  options.algorithm = field_cipher(config);
+  options.may_begin = !begun.has_value();
+  options.may_issue = [this] { return custody_watch_->may_issue(); };
+  TRY(envelope_, crypto::Envelope::open(std::move(options), *root_keys_, clock));
+  return begun ? Result<>() : database_->set_setting(kEnvelopeSetting, "1");
+}
+
+// On the watching thread.
+void Installation::hear(const crypto::CustodyHealth& health) {
+  const std::string_view state = crypto::custody_state_name(health.state);
+  switch (health.state) {
+    case crypto::CustodyState::up: {
+      Result<> usable = envelope_->unlock();
+      if (usable) {
+        usable = envelope_->finish();
+      }
+      log::info("the root keys are reachable again",
+                {{"envelope", usable ? std::string("ok") : usable.error().message}});
+      break;
+    }
+    case crypto::CustodyState::lost:
+      log::error("the root keys are lost: calls go on for the grace time, no new key is made",
+                 {{"state", state}, {"reason", health.reason}});
+      break;
+    case crypto::CustodyState::sealed:
+      envelope_->lock();
+      log::error("the root keys are lost for too long, or answer wrongly: nothing is served",
+                 {{"state", state}, {"reason", health.reason}});
+      break;
+  }
 }
 
 }  // namespace deepmoat::cli

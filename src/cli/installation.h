@@ -9,6 +9,8 @@
 #include "base/config.h"
 #include "base/file.h"
 #include "cli/data_folder.h"
+#include "crypto/custody_watch.h"
+#include "crypto/envelope.h"
 #include "crypto/key_file.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
@@ -29,20 +31,30 @@ class Installation {
   [[nodiscard]] identity::Authenticator& authenticator() { return *authenticator_; }
   [[nodiscard]] identity::KeyService& keys() { return *keys_; }
   [[nodiscard]] identity::TenantService& tenants() { return *tenants_; }
+  [[nodiscard]] crypto::KeyCustody& root_keys() { return *root_keys_; }
+  [[nodiscard]] crypto::CustodyWatch& custody_watch() { return *custody_watch_; }
+  [[nodiscard]] crypto::Envelope& envelope() { return *envelope_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
   Installation() = default;
+  Result<> open_custody(const DataFolder& folder, const Config& config, const Clock& clock,
+                        bool first_start);
+  Result<> open_envelope(const DataFolder& folder, const Config& config, const Clock& clock);
+  void hear(const crypto::CustodyHealth& health);
 
   // Destroyed from the last to the first.
   UniqueFd lock_;
+  std::unique_ptr<crypto::KeyCustody> root_keys_;
   crypto::RootSecrets secrets_;
   std::unique_ptr<audit::Log> audit_log_;
   std::unique_ptr<store::Database> database_;
+  std::unique_ptr<crypto::Envelope> envelope_;  // asks custody_watch_ before it makes a key
   std::unique_ptr<identity::KeyAuthority> authority_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<identity::KeyService> keys_;
   std::unique_ptr<identity::TenantService> tenants_;
+  std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above
 };
 
 }  // namespace deepmoat::cli

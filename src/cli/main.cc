@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   cli::add_key(app, status);
   cli::add_tenant(app, status);
   cli::add_audit(app, status);
+  cli::add_custody(app, status);
   cli::add_config(app, status);
   cli::add_doctor(app, status);
   cli::add_worker(app, status);

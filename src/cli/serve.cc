@@ -167,7 +167,11 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .blocking = blocking};
   services.fleet = &served->fleet();
   services.catalog = &served->catalog();
+  const gateway::Custody custody{installation->root_keys(), installation->custody_watch(),
+                                 installation->envelope()};
+  services.custody = &custody;
   TRY(server, gateway::Server::start(services, tls));
+  installation->custody_watch().start();
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);
   const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);

@@ -1,14 +1,8 @@
-// The sealed key file: layout, scrypt, rights. One thread, at start.
+// The sealed key file: layout and rights. One thread, at start.
 #include "crypto/key_file.h"
-
-#include <fmt/format.h>
-#include <openssl/core_names.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string_view>
 
@@ -18,6 +12,7 @@
 #include "crypto/aead.h"
 #include "crypto/crc32.h"
 #include "crypto/digest.h"
+#include "crypto/passphrase.h"
 #include "crypto/private_file.h"
 
 namespace deepmoat::crypto {
@@ -25,11 +20,12 @@ namespace deepmoat::crypto {
 namespace {
 
 // Offsets of docs/formats/keys.md.
+// An older program must not call the newer form damaged, so it has another number.
 constexpr std::string_view kMagic = "DMROOTK1";
+constexpr std::string_view kArgon2Magic = "DMROOTK2";
 constexpr std::size_t kSealingAt = 8;
-constexpr std::size_t kCostAt = 9;
-constexpr std::size_t kBlockSizeAt = 10;
-constexpr std::size_t kLanesAt = 11;
+constexpr std::size_t kCostAt = 9;  // 3 bytes: see passphrase.h
+constexpr std::size_t kCostBytes = 3;
 constexpr std::size_t kChecksumAt = 12;
 constexpr std::size_t kIdAt = 16;
 constexpr std::size_t kSaltAt = 32;
@@ -42,54 +38,40 @@ constexpr std::size_t kFileBytes = kSealedAt + kAeadNonceBytes + kSecretsBytes +
 
 constexpr char kSealedByNothing = 0;
 constexpr char kSealedByScrypt = 1;
+constexpr char kSealedByArgon2 = 2;
 
-// scrypt N = 2^16, r = 8, p = 2: 64 MiB and some 0.3 s a guess (OWASP's password cheat sheet).
-constexpr char kScryptCostLog2 = 16;
-constexpr char kScryptBlockSize = 8;
-constexpr char kScryptLanes = 2;
-// What a reader accepts, so that a crafted file cannot ask for all memory.
-constexpr char kScryptCostLog2Max = 20;
-constexpr char kScryptLanesMax = 16;
-constexpr std::uint64_t kScryptBytesMax = std::uint64_t{2} << 30;
-
-struct FreeKdf {
-  void operator()(EVP_KDF* kdf) const { EVP_KDF_free(kdf); }
-  void operator()(EVP_KDF_CTX* context) const { EVP_KDF_CTX_free(context); }
-};
-
-Result<Secret> scrypt(const Secret& passphrase, std::string_view header) {
-  std::uint64_t cost = std::uint64_t{1} << header[kCostAt];
-  auto block_size = static_cast<std::uint32_t>(header[kBlockSizeAt]);
-  auto lanes = static_cast<std::uint32_t>(header[kLanesAt]);
-  std::uint64_t bytes_max = kScryptBytesMax;
-  std::string salt(header.substr(kSaltAt, kSaltBytes));
-  const std::string_view password = passphrase.reveal();
-  OSSL_PARAM parameters[] = {
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, const_cast<char*>(password.data()),
-                                        password.size()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt.data(), salt.size()),
-      OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_N, &cost),
-      OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_R, &block_size),
-      OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_P, &lanes),
-      OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_MAXMEM, &bytes_max),
-      OSSL_PARAM_construct_end()};
-  const std::unique_ptr<EVP_KDF, FreeKdf> kdf(EVP_KDF_fetch(nullptr, "SCRYPT", nullptr));
-  const std::unique_ptr<EVP_KDF_CTX, FreeKdf> context(kdf ? EVP_KDF_CTX_new(kdf.get()) : nullptr);
-  std::string key(kAeadKeyBytes, '\0');
-  if (!context || EVP_KDF_derive(context.get(), reinterpret_cast<unsigned char*>(key.data()),
-                                 key.size(), parameters) <= 0) {
-    return fail(Code::unavailable,
-                "key file: OpenSSL could not run scrypt; it needs 64 MiB of free memory");
-  }
-  return Secret(std::move(key));
+bool needs_passphrase(std::string_view header) {
+  return header[kSealingAt] != kSealedByNothing;
 }
 
 Result<Secret> sealing_key(const Secret& passphrase, std::string_view header) {
-  if (header[kSealingAt] == kSealedByScrypt) {
-    return scrypt(passphrase, header);
+  const std::string_view cost = header.substr(kCostAt, kCostBytes);
+  const std::string_view salt = header.substr(kSaltAt, kSaltBytes);
+  switch (header[kSealingAt]) {
+    case kSealedByScrypt:
+      return scrypt(passphrase, salt, cost);
+    case kSealedByArgon2:
+      return argon2id(passphrase, salt, cost);
+    default:
+      // Public on purpose: finds damage, hides nothing (see the header).
+      return Secret::copy_of(
+          view(sha256("deepmoat root key file without a passphrase, version 1")));
   }
-  // Public on purpose: finds damage, hides nothing (see the header).
-  return Secret::copy_of(view(sha256("deepmoat root key file without a passphrase, version 1")));
+}
+
+bool plausible_sealing(std::string_view file) {
+  const std::string_view magic = file.substr(0, kMagic.size());
+  const std::string_view cost = file.substr(kCostAt, kCostBytes);
+  switch (file[kSealingAt]) {
+    case kSealedByNothing:
+      return magic == kMagic;
+    case kSealedByScrypt:
+      return magic == kMagic && scrypt_cost_bearable(cost);
+    case kSealedByArgon2:
+      return magic == kArgon2Magic && argon2id_cost_bearable(cost);
+    default:
+      return false;
+  }
 }
 
 void put_checksum(std::string& file) {
@@ -102,21 +84,23 @@ void put_checksum(std::string& file) {
 
 // The checksum tells damage from a wrong passphrase; the seal is what proves anything.
 Result<> check_form(std::string_view file, const std::string& name) {
-  if (file.substr(0, kMagic.size()) != kMagic) {
+  const std::string_view magic = file.substr(0, kMagic.size());
+  if (magic != kMagic && magic != kArgon2Magic) {
     return fail(Code::corrupt, name + " is no key file of this program, or of a newer one; " +
                                    "restore it from a backup");
   }
+  const auto damaged = [&] {
+    return fail(Code::corrupt, name + " is damaged; restore it from a backup");
+  };
+  if (file.size() != kFileBytes) {
+    return damaged();
+  }
   std::string copy(file);
   put_checksum(copy);
-  const bool intact = file.size() == kFileBytes && copy == file;
+  const bool intact = copy == file;
   wipe(std::as_writable_bytes(std::span(copy)));
-  const bool plausible =
-      intact && (file[kSealingAt] == kSealedByNothing ||
-                 (file[kSealingAt] == kSealedByScrypt && file[kCostAt] >= 1 &&
-                  file[kCostAt] <= kScryptCostLog2Max && file[kBlockSizeAt] == kScryptBlockSize &&
-                  file[kLanesAt] >= 1 && file[kLanesAt] <= kScryptLanesMax));
-  if (!plausible) {
-    return fail(Code::corrupt, name + " is damaged; restore it from a backup");
+  if (!intact || !plausible_sealing(file)) {
+    return damaged();
   }
   return {};
 }
@@ -128,19 +112,39 @@ RootSecrets split(std::string_view plain, std::string_view header) {
           .id = to_hex(header.substr(kIdAt, kIdBytes))};
 }
 
+// `material`: id, salt and the secrets.
+Result<std::string> compose(const Secret& material, const Secret& passphrase) {
+  std::string file(passphrase.empty() ? kMagic : kArgon2Magic);
+  file += passphrase.empty() ? kSealedByNothing : kSealedByArgon2;
+  file += passphrase.empty() ? std::string_view("\0\0\0", kCostBytes) : kArgon2idCost;
+  file.append(4, '\0');
+  file.append(material.reveal().substr(0, kIdBytes + kSaltBytes));
+  TRY(const Secret key, sealing_key(passphrase, file));
+  // The checksum covers the sealed bytes too, so they are sealed while its field is zero.
+  TRY(const std::string sealed,
+      aead_seal(key, material.reveal().substr(kIdBytes + kSaltBytes), file));
+  file += sealed;
+  put_checksum(file);
+  return file;
+}
+
+Result<Secret> read_intact(const std::filesystem::path& path) {
+  TRY(Secret file, read_private_file(path, kFileBytes));
+  CHECK_OK(check_form(file.reveal(), path.string()));
+  return file;
+}
+
 }  // namespace
 
 Result<RootSecrets> open_key_file(const std::filesystem::path& path, const Secret& passphrase) {
-  TRY(const Secret file, read_private_file(path, kFileBytes));
+  TRY(const Secret file, read_intact(path));
   const std::string_view bytes = file.reveal();
-  CHECK_OK(check_form(bytes, path.string()));
   const std::string_view header = bytes.substr(0, kSealedAt);
-  const bool needs_passphrase = header[kSealingAt] == kSealedByScrypt;
-  if (needs_passphrase && passphrase.empty()) {
+  if (needs_passphrase(header) && passphrase.empty()) {
     return fail(Code::unauthenticated,
                 path.string() + " is sealed with a passphrase and none is given");
   }
-  if (!needs_passphrase && !passphrase.empty()) {
+  if (!needs_passphrase(header) && !passphrase.empty()) {
     return fail(Code::invalid_argument,
                 path.string() + " was made without a passphrase, so the one that is given " +
                     "protects nothing; take it out of the configuration");
@@ -150,7 +154,7 @@ Result<RootSecrets> open_key_file(const std::filesystem::path& path, const Secre
   std::fill_n(associated.begin() + kChecksumAt, 4, '\0');
   const Result<Secret> plain = aead_open(key, bytes.substr(kSealedAt), associated);
   if (!plain) {
-    return needs_passphrase
+    return needs_passphrase(header)
                ? fail(Code::unauthenticated, "wrong passphrase for " + path.string())
                : fail(Code::corrupt, path.string() + " is damaged; restore it from a backup");
   }
@@ -164,28 +168,46 @@ Result<RootSecrets> create_key_file(const std::filesystem::path& path, const Sec
   }
   TRY(std::string random, random_bytes(kIdBytes + kSaltBytes + kSecretsBytes));
   const Secret material(std::move(random));
-  const std::string_view plain = material.reveal().substr(kIdBytes + kSaltBytes);
-
-  std::string file(kMagic);
-  if (passphrase.empty()) {
-    file.append({kSealedByNothing, 0, 0, 0});
-  } else {
-    file.append({kSealedByScrypt, kScryptCostLog2, kScryptBlockSize, kScryptLanes});
-  }
-  file.append(4, '\0');
-  file.append(material.reveal().substr(0, kIdBytes + kSaltBytes));
-  TRY(const Secret key, sealing_key(passphrase, file));
-  // The checksum covers the sealed bytes too, so they are sealed while its field is zero.
-  TRY(const std::string sealed, aead_seal(key, plain, file));
-  const std::string header = file;
-  file += sealed;
-  put_checksum(file);
-
+  TRY(const std::string file, compose(material, passphrase));
   if (path.has_parent_path()) {
     CHECK_OK(make_directory(path.parent_path(), 0700));
   }
   CHECK_OK(write_file_atomic(path, file, 0600));
-  return split(plain, header);
+  return split(material.reveal().substr(kIdBytes + kSaltBytes),
+               std::string_view(file).substr(0, kSealedAt));
+}
+
+Result<> rewrap_key_file(const std::filesystem::path& path, const Secret& passphrase,
+                         const Secret& new_passphrase) {
+  TRY(const RootSecrets secrets, open_key_file(path, passphrase));
+  TRY(std::string bytes, from_hex(secrets.id));
+  TRY(const std::string salt, random_bytes(kSaltBytes));
+  bytes.reserve(kIdBytes + kSaltBytes + kSecretsBytes);  // no stray copies of secret bytes
+  bytes += salt;
+  bytes += secrets.signing.reveal();
+  bytes += secrets.pepper.reveal();
+  bytes += secrets.audit_fingerprint.reveal();
+  const Secret material(std::move(bytes));
+  TRY(const std::string file, compose(material, new_passphrase));
+  return write_file_atomic(path, file, 0600);
+}
+
+Result<std::string> key_file_id(const std::filesystem::path& path) {
+  TRY(const Secret file, read_intact(path));
+  return to_hex(file.reveal().substr(kIdAt, kIdBytes));
+}
+
+Result<std::string> key_file_protection(const std::filesystem::path& path) {
+  TRY(const Secret file, read_intact(path));
+  switch (file.reveal()[kSealingAt]) {
+    case kSealedByScrypt:
+      return "sealed with a passphrase (scrypt; the next `deepmoat custody rewrap` makes it "
+             "Argon2id)";
+    case kSealedByArgon2:
+      return "sealed with a passphrase (Argon2id)";
+    default:
+      return "no passphrase: only the rights of the file protect it";
+  }
 }
 
 Result<RootSecrets> open_or_create_key_file(const std::filesystem::path& path,

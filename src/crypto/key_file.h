@@ -1,7 +1,8 @@
 // The sealed key file `<data>/keys/root.key`: every secret that the gateway's keys rest on.
 // Byte by byte in docs/formats/keys.md. Used at start, from one thread.
 //
-// With a passphrase the file is encrypted under scrypt(passphrase). Without one it is sealed under
+// With a passphrase the file is encrypted under Argon2id(passphrase), older ones under scrypt until
+// they are wrapped anew. Without one it is sealed under
 // a key that anyone can derive from this source: that finds damage, and hides NOTHING. Then the
 // rights of the file (0600) and of the disk under it are the only protection.
 #pragma once
@@ -14,7 +15,7 @@
 
 namespace deepmoat::crypto {
 
-// 32 bytes each. Later custody (PKCS#11, SDF) provides the same three.
+// 32 bytes each. Every custody (custody.h) provides the same three.
 struct RootSecrets {
   Secret signing;            // makes and checks keys and the MACs of their rows
   Secret pepper;             // finds a key's row
@@ -40,5 +41,16 @@ struct RootSecrets {
 [[nodiscard]] Result<RootSecrets> open_or_create_key_file(const std::filesystem::path& path,
                                                           const Secret& passphrase,
                                                           bool first_start);
+
+// Writes the same secrets anew, sealed under `new_passphrase` with today's function; after a crash
+// there is the old file or the new one. `passphrase` and the errors as in open_key_file().
+[[nodiscard]] Result<> rewrap_key_file(const std::filesystem::path& path, const Secret& passphrase,
+                                       const Secret& new_passphrase);
+
+// The id of a file whose checksum fits; needs no passphrase. Errors as in open_key_file().
+[[nodiscard]] Result<std::string> key_file_id(const std::filesystem::path& path);
+
+// For a person: "sealed with a passphrase (Argon2id)", ...
+[[nodiscard]] Result<std::string> key_file_protection(const std::filesystem::path& path);
 
 }  // namespace deepmoat::crypto

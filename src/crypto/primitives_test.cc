@@ -11,6 +11,7 @@
 #include "crypto/digest.h"
 #include "crypto/hmac.h"
 #include "crypto/self_test.h"
+#include "crypto/sm3.h"
 
 namespace deepmoat::crypto {
 namespace {
@@ -22,6 +23,44 @@ Secret key_of(char fill) {
 TEST(SelfTest, Passes) {
   const auto tested = self_test();
   EXPECT_TRUE(tested) << tested.error().message;
+}
+
+// Each vector counts: with one wrong digit in any of them, the server does not start.
+TEST(SelfTest, RefusesEachWrongAnswer) {
+  const std::vector<KnownAnswer> right = known_answers();
+  EXPECT_GE(right.size(), 14U);
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    std::vector<KnownAnswer> wrong = right;
+    wrong[i].answer.front() = wrong[i].answer.front() == '0' ? '1' : '0';
+    const auto tested = self_test(wrong);
+    ASSERT_FALSE(tested) << right[i].name;
+    EXPECT_EQ(tested.error().code, Code::internal);
+    EXPECT_NE(tested.error().message.find(right[i].name), std::string::npos);
+  }
+}
+
+TEST(SelfTest, RefusesAPrimitiveThatFails) {
+  std::vector<KnownAnswer> broken = known_answers();
+  broken.back().compute = []() -> Result<std::string> {
+    return fail(Code::internal, "the library is gone");
+  };
+  const auto tested = self_test(broken);
+  ASSERT_FALSE(tested);
+  EXPECT_NE(tested.error().message.find("the library is gone"), std::string::npos);
+}
+
+// GB/T 32905, A.2; GM/T 0042-2015, D.3, case 2.
+TEST(Sm3, GivesThePublishedAnswers) {
+  std::string abcd;
+  for (int i = 0; i < 16; ++i) {
+    abcd += "abcd";
+  }
+  EXPECT_EQ(to_hex(view(*sm3(abcd))),
+            "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732");
+  const Secret key(
+      *from_hex("0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425"));
+  EXPECT_EQ(to_hex(view(*hmac_sm3(key, std::string(50, '\xcd')))),
+            "220bf579ded555393f0159f66c99877822a3ecf610d1552154b41d44b94db3ae");
 }
 
 struct HmacCase {
@@ -105,6 +144,59 @@ TEST(Aead, RefusesEveryFlippedBitAndEveryCut) {
   }
   EXPECT_FALSE(aead_open(key_of('l'), *sealed, "header"));
   EXPECT_FALSE(aead_open(key_of('k'), *sealed, "Header"));
+}
+
+// Both algorithms, one object for many messages.
+class KeyedAead : public testing::TestWithParam<AeadAlgorithm> {
+ protected:
+  [[nodiscard]] static std::unique_ptr<Aead> keyed(char fill) {
+    auto made = Aead::make(GetParam(), Secret(std::string(aead_key_bytes(GetParam()), fill)));
+    EXPECT_TRUE(made) << made.error().message;
+    return *std::move(made);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Algorithms, KeyedAead,
+                         testing::Values(AeadAlgorithm::sm4_gcm, AeadAlgorithm::aes_256_gcm));
+
+TEST_P(KeyedAead, OpensWhatItSealedAgainAndAgain) {
+  const auto aead = keyed('k');
+  const auto other = keyed('k');
+  rc::check([&](const std::string& plain, const std::string& associated) {
+    const std::string nonce = *random_bytes(kAeadNonceBytes);
+    const auto sealed = aead->seal(nonce, plain, associated);
+    RC_ASSERT(sealed.has_value());
+    RC_ASSERT(sealed->size() == plain.size() + kAeadTagBytes);
+    RC_ASSERT(other->seal(nonce, plain, associated).value() == *sealed);
+    const auto opened = aead->open(nonce, *sealed, associated);
+    RC_ASSERT(opened.has_value());
+    RC_ASSERT(opened->reveal() == plain);
+  });
+}
+
+TEST_P(KeyedAead, RefusesEveryFlippedBitAndGoesOn) {
+  const auto aead = keyed('k');
+  const std::string nonce(kAeadNonceBytes, 'n');
+  const auto sealed = aead->seal(nonce, "the secrets", "header");
+  ASSERT_TRUE(sealed);
+  for (std::size_t bit = 0; bit < sealed->size() * 8; ++bit) {
+    std::string altered = *sealed;
+    altered[bit / 8] = static_cast<char>(altered[bit / 8] ^ (1 << (bit % 8)));
+    const auto opened = aead->open(nonce, altered, "header");
+    ASSERT_FALSE(opened) << "bit " << bit;
+    EXPECT_EQ(opened.error().code, Code::corrupt);
+  }
+  for (std::size_t size = 0; size < sealed->size(); ++size) {
+    EXPECT_FALSE(aead->open(nonce, std::string_view(*sealed).substr(0, size), "header"));
+  }
+  EXPECT_FALSE(aead->open(nonce, *sealed, "Header"));
+  EXPECT_FALSE(aead->open(std::string(kAeadNonceBytes, 'm'), *sealed, "header"));
+  EXPECT_FALSE(keyed('l')->open(nonce, *sealed, "header"));
+  EXPECT_EQ(aead->open(nonce, *sealed, "header")->reveal(), "the secrets");
+}
+
+TEST_P(KeyedAead, RefusesWrongSizes) {
+  EXPECT_EQ(Aead::make(GetParam(), Secret::copy_of("short")).error().code, Code::invalid_argument);
+  EXPECT_EQ(keyed('k')->seal("nonce", "x", "").error().code, Code::invalid_argument);
 }
 
 TEST(Aead, NeverRepeatsANonce) {

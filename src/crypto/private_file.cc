@@ -41,11 +41,8 @@ Result<> check_rights(int fd, const std::filesystem::path& path) {
   return {};
 }
 
-}  // namespace
-
-Result<Secret> read_private_file(const std::filesystem::path& path, std::size_t bytes_max) {
-  TRY(const UniqueFd file, open_file(path, O_RDONLY | O_NONBLOCK));  // a FIFO must not hang us
-  CHECK_OK(check_rights(file.get(), path));
+Result<Secret> read_all(const UniqueFd& file, const std::filesystem::path& path,
+                        std::size_t bytes_max) {
   std::string bytes(bytes_max + 1, '\0');  // one allocation: no stray copies of secret bytes
   std::size_t size = 0;
   while (size < bytes.size()) {
@@ -66,6 +63,19 @@ Result<Secret> read_private_file(const std::filesystem::path& path, std::size_t 
     return fail(Code::corrupt, fmt::format("{} is larger than {} bytes", path.string(), bytes_max));
   }
   return Secret::copy_of(whole.reveal().substr(0, size));
+}
+
+}  // namespace
+
+Result<Secret> read_private_file(const std::filesystem::path& path, std::size_t bytes_max) {
+  TRY(const UniqueFd file, open_file(path, O_RDONLY | O_NONBLOCK));  // a FIFO must not hang us
+  CHECK_OK(check_rights(file.get(), path));
+  return read_all(file, path, bytes_max);
+}
+
+Result<Secret> read_secret_file(const std::filesystem::path& path, std::size_t bytes_max) {
+  TRY(const UniqueFd file, open_file(path, O_RDONLY));
+  return read_all(file, path, bytes_max);
 }
 
 }  // namespace deepmoat::crypto

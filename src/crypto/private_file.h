@@ -14,4 +14,8 @@ namespace deepmoat::crypto {
 [[nodiscard]] Result<Secret> read_private_file(const std::filesystem::path& path,
                                                std::size_t bytes_max);
 
+// The same whatever its rights, for files that somebody else has to provide.
+[[nodiscard]] Result<Secret> read_secret_file(const std::filesystem::path& path,
+                                              std::size_t bytes_max);
+
 }  // namespace deepmoat::crypto

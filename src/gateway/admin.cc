@@ -4,6 +4,7 @@
 
 #include "gateway/blocking.h"
 #include "gateway/catalog_admin.h"
+#include "gateway/custody_admin.h"
 #include "gateway/key_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
@@ -128,11 +129,17 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
     default:
       break;
   }
+  if (call.received.route->handler == Handler::custody_status) {
+    co_return answer_custody_status(services);
+  }
   const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));
   std::move_only_function<Response()> work = [&services, shared_call, lifetime_days] {
     if (is_catalog(shared_call->received.route->handler)) {
       return act_on_catalog(services, actor_of(*shared_call), shared_call->received);
+    }
+    if (shared_call->received.route->handler == Handler::roll_custody) {
+      return roll_custody(services);
     }
     return act_on_keys(services, actor_of(*shared_call), shared_call->received, lifetime_days);
   };

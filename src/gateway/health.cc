@@ -13,14 +13,19 @@ Json checks(const Services& services) {
   for (const auto& model : services.models.all()) {
     models[model->name.value()] = backend::health_name(model->backend->health());
   }
-  return {{"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
-          {"accepting", services.draining ? "draining" : "ok"},
-          {"models", models}};
+  Json checks = {{"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
+                 {"accepting", services.draining ? "draining" : "ok"}};
+  if (services.custody != nullptr) {
+    checks["custody"] = crypto::custody_state_name(services.custody->watch.state());
+  }
+  checks["models"] = models;
+  return checks;
 }
 
 // A server without any model is ready too: it manages keys.
 bool ready(const Services& services) {
-  return services.audit_log.healthy() && !services.draining &&
+  const bool sealed = services.custody != nullptr && !services.custody->watch.may_serve();
+  return services.audit_log.healthy() && !services.draining && !sealed &&
          (services.models.all().empty() || services.models.ready());
 }
 

@@ -45,6 +45,8 @@ enum class Handler : std::uint8_t {
   pin_version,
   unpin_version,
   remove_version,
+  custody_status,
+  roll_custody,
   livez,
   readyz,
   health,

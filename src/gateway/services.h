@@ -13,6 +13,8 @@
 #include "base/config.h"
 #include "base/secret.h"
 #include "catalog/catalog.h"
+#include "crypto/custody_watch.h"
+#include "crypto/envelope.h"
 #include "gateway/metrics.h"
 #include "gateway/models.h"
 #include "identity/authenticator.h"
@@ -35,6 +37,13 @@ class LiveConfig {
   std::atomic<std::shared_ptr<const Config>> current_;
 };
 
+// The root keys and what rests on them; all or nothing.
+struct Custody {
+  crypto::KeyCustody& keys;
+  crypto::CustodyWatch& watch;
+  crypto::Envelope& envelope;
+};
+
 struct Services {
   const Clock& clock;
   LiveConfig& config;
@@ -50,6 +59,7 @@ struct Services {
   std::atomic<bool> draining = false;
   Metrics metrics = {};
   backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
+  const Custody* custody = nullptr;      // none: the root keys are not watched
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };

@@ -125,6 +125,9 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
         }
         CHECK_OK(rules);
         CHECK_OK(check_grant(actor, rules->permissions));
+        if (may_issue_) {
+          CHECK_OK(may_issue_());
+        }
         const UnixMillis now_ms = clock_.unix_ms();
         const KeyKind kind = kind_of(request.role);
         TRY(Secret shown, authority_.make_key(kind, request.client_id, now_ms));

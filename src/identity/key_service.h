@@ -80,6 +80,11 @@ class KeyService {
   KeyService(const KeyService&) = delete;
   KeyService& operator=(const KeyService&) = delete;
 
+  // Asked before a key is made; an error is the answer. Set once, before the first call.
+  void ask_before_issuing(std::function<Result<>()> may_issue) {
+    may_issue_ = std::move(may_issue);
+  }
+
   // Errors of all: Code::unavailable when the log or the database cannot be written,
   // Code::invalid_argument with the field, Code::permission_denied for another's tenant, and for
   // an actor with scopes who would give more than he has. A tenant that is not there is made.
@@ -117,6 +122,7 @@ class KeyService {
   Authenticator& authenticator_;
   const KeyAuthority& authority_;
   const Clock& clock_;
+  std::function<Result<>()> may_issue_ = nullptr;  // none: always
   std::size_t corrupt_rows_ = 0;
 };
 

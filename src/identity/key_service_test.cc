@@ -38,6 +38,24 @@ TEST(KeyService, CreatesAKeyThatWorksAlsoAfterARestart) {
   EXPECT_EQ(keys.tried(created->shown.reveal()), "ok");
 }
 
+TEST(KeyService, MakesNoKeyWhileTheRootKeysAreLost) {
+  ScratchKeys keys;
+  bool lost = true;
+  keys.service_->ask_before_issuing([&lost]() -> Result<> {
+    return lost ? Result<>(fail(Code::custody_unavailable, "no token")) : Result<>();
+  });
+  const CreateKey request{.client_id = "late", .label = ""};
+  const auto refused = keys.service_->create(keys.admin(), request);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::custody_unavailable);
+  EXPECT_TRUE(keys.database_->list_keys()->empty());
+  EXPECT_EQ(keys.records_.back().outcome, Outcome::failed);
+  EXPECT_EQ(keys.records_.back().reason, "custody_unavailable");
+  EXPECT_TRUE(keys.service_->list(keys.admin()));  // looking is no issuing
+  lost = false;
+  EXPECT_TRUE(keys.service_->create(keys.admin(), request));
+}
+
 TEST(KeyService, StoresNothingThatCouldRebuildAKey) {
   ScratchKeys keys;
   const CreatedKey key = keys.make("app");

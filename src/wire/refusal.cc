@@ -38,6 +38,11 @@ Refusal to_refusal(const Error& error) {
       refusal.retry_after_s = 1;
       return refusal;
     }
+    case Code::custody_unavailable: {
+      Refusal refusal = refuse(503, "service_unavailable_error", "custody_unavailable");
+      refusal.retry_after_s = 10;  // the canary looks again
+      return refusal;
+    }
     case Code::cancelled:
       return refuse(499, "server_error", "cancelled");
     case Code::timeout:

@@ -12,7 +12,8 @@ from support.server import Server, wait_for
 
 SUBCOMMANDS = ["", "serve", "key", "key create", "key list", "key show", "key revoke",
                "key expire", "audit", "audit verify", "audit tail", "config", "config check",
-               "config example", "config markdown", "doctor"]
+               "config example", "config markdown", "custody", "custody status",
+               "custody rewrap", "custody roll", "doctor"]
 
 # (text of the file, line of the finding, words that the finding must hold)
 BAD_FILES = {

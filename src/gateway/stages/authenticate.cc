@@ -46,6 +46,11 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
                       .message = "Too many failed authentications from this address.",
                       .retry_after_s = wait_s});
   }
+  if (services.custody != nullptr) {
+    if (const auto served = services.custody->watch.may_serve(); !served) {
+      return std::unexpected(wire::to_refusal(served.error()));
+    }
+  }
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
   }
