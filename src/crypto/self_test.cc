@@ -9,6 +9,7 @@
 #include "crypto/crc32.h"
 #include "crypto/digest.h"
 #include "crypto/hmac.h"
+#include "crypto/one_time_password.h"
 
 namespace deepmoat::crypto {
 
@@ -45,6 +46,18 @@ Result<> test_aes_gcm() {
   return expect(!aead_open(key, sealed, associated), "AES-256-GCM refusing an altered tag");
 }
 
+// RFC 6238, appendix B, at 59 seconds; SM3's as in one_time_password_test.cc.
+Result<> test_one_time_passwords() {
+  const Secret short_secret = Secret::copy_of("12345678901234567890");
+  const Secret long_secret = Secret::copy_of("12345678901234567890123456789012");
+  TRY(const Secret sha1, one_time_password(OtpAlgorithm::totp_sha1, short_secret, 1));
+  CHECK_OK(expect(sha1.reveal() == "287082", "TOTP with SHA-1"));
+  TRY(const Secret sha256, one_time_password(OtpAlgorithm::totp_sha256, long_secret, 1));
+  CHECK_OK(expect(sha256.reveal() == "119246", "TOTP with SHA-256"));
+  TRY(const Secret sm3, one_time_password(OtpAlgorithm::totp_sm3, long_secret, 1));
+  return expect(sm3.reveal() == "252643", "TOTP with SM3");
+}
+
 }  // namespace
 
 Result<> self_test() {
@@ -68,6 +81,7 @@ Result<> self_test() {
   CHECK_OK(expect(crc32("123456789") == 0xCBF43926U, "CRC-32"));
   CHECK_OK(expect(equal_constant_time("same", "same") && !equal_constant_time("same", "sane"),
                   "constant-time comparison"));
+  CHECK_OK(test_one_time_passwords());
   return test_aes_gcm();
 }
 

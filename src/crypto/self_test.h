@@ -6,8 +6,8 @@
 
 namespace deepmoat::crypto {
 
-// SHA-256, HMAC-SHA-256 (both code paths), AES-256-GCM and CRC-32 against published vectors.
-// Code::internal names the one that fails.
+// SHA-256, HMAC-SHA-256 (both code paths), AES-256-GCM, TOTP and CRC-32 against published
+// vectors. Code::internal names the one that fails.
 [[nodiscard]] Result<> self_test();
 
 }  // namespace deepmoat::crypto
