@@ -12,6 +12,7 @@ namespace deepmoat::identity {
 
 namespace {
 
+constexpr std::size_t kKeyIdRandomBytes = 12;
 constexpr std::size_t kSaltBytes = kKeySaltDigits / 2;
 constexpr std::size_t kMacBytes = kKeyMacDigits / 2;
 constexpr std::string_view kRowPurpose = "deepmoat key row 1";
@@ -58,6 +59,26 @@ void put(std::string& bytes, UnixMillis value) {
   }
 }
 
+// What says which key a key follows. Each field by its name, and only where it says something: a
+// row that was written before these columns existed keeps its MAC, and gets another as soon as
+// somebody fills one in.
+std::string succession_bytes(const store::KeyRow& row) {
+  std::string bytes;
+  if (!row.predecessor.empty()) {
+    put(bytes, "predecessor");
+    put(bytes, row.predecessor);
+  }
+  if (!row.lineage.empty()) {
+    put(bytes, "lineage");
+    put(bytes, row.lineage);
+  }
+  if (row.overlap_until_ms != 0) {
+    put(bytes, "overlap_until_ms");
+    put(bytes, row.overlap_until_ms);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 KeyAuthority::KeyAuthority(const crypto::RootSecrets& secrets)
@@ -88,6 +109,11 @@ Result<Secret> KeyAuthority::make_key(KeyKind kind, std::string_view client_id,
   return compose_key(kind, whole.reveal());
 }
 
+Result<std::string> KeyAuthority::make_key_id() {
+  TRY(const std::string random, random_bytes(kKeyIdRandomBytes));
+  return std::string(kKeyIdPrefix) + to_hex(random);
+}
+
 crypto::Digest KeyAuthority::lookup(std::string_view shown) const {
   return pepper_({shown});
 }
@@ -111,7 +137,7 @@ std::string KeyAuthority::row_mac(const store::KeyRow& row) const {
   put(bytes, row.expires_ms);
   put(bytes, row.revoked_ms);
   put(bytes, row.revoke_reason);
-  return to_hex(crypto::view(rows_({bytes})));
+  return to_hex(crypto::view(rows_({bytes, succession_bytes(row)})));
 }
 
 bool KeyAuthority::row_intact(const store::KeyRow& row) const {

@@ -6,15 +6,12 @@
 #include <utility>
 
 #include "base/hex.h"
-#include "base/random.h"
 
 namespace deepmoat::identity {
 
 namespace {
 
 constexpr std::string_view kRootIdSetting = "root_key_file_id";
-constexpr std::string_view kKeyIdPrefix = "key_";
-constexpr std::size_t kKeyIdRandomBytes = 12;
 
 // Free text of people that ends up in terminals and logs: no control characters.
 Result<> check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {
@@ -45,19 +42,13 @@ std::string_view state_name(KeyState state) {
       return "revoked";
     case KeyState::expired:
       return "expired";
+    case KeyState::replaced:
+      return "replaced";
     case KeyState::corrupt:
       return "corrupt";
   }
   return "unknown";
 }
-
-// What the audit record says of an action. `resource` is completed by the body once it knows.
-struct KeyService::Action {
-  audit::Operation operation;
-  std::string name;
-  std::string resource;
-  std::string detail;  // a revocation's reason
-};
 
 KeyService::KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
                        const KeyAuthority& authority, const Clock& clock)
@@ -93,49 +84,6 @@ Result<> KeyService::reload() {
   return {};
 }
 
-// Intent, body, result. The body gets the action, to name the key that it turned out to be about.
-template <class T, class Body>
-Result<T> KeyService::audited(const Actor& actor, Action action, const Body& body) {
-  audit::Record record;
-  record.phase = audit::Phase::intent;
-  record.operation = action.operation;
-  record.request_id = actor.request_id;
-  record.tenant = actor.tenant.value();
-  record.operator_id = actor.operator_id;
-  record.key_id = actor.key_id;
-  record.role = actor.role;
-  record.authentication = actor.authentication;
-  record.ip_address = actor.ip_address;
-  record.action = action.name;
-  record.resource = action.resource;
-  record.reason = action.detail;
-  TRY(const std::uint64_t intent, append_(record));
-
-  Result<T> done = body(action);
-  const bool refused =
-      !done &&
-      (done.error().code == Code::invalid_argument || done.error().code == Code::not_found ||
-       done.error().code == Code::already_exists || done.error().code == Code::permission_denied);
-  record.phase = audit::Phase::result;
-  record.intent_sequence = intent;
-  record.resource = action.resource;
-  record.outcome = done      ? audit::Outcome::success
-                   : refused ? audit::Outcome::refused
-                             : audit::Outcome::failed;
-  if (!done) {
-    record.reason = code_name(done.error().code);
-  }
-  const Result<std::uint64_t> written = append_(std::move(record));
-  if (!written) {
-    return fail(written.error().code,
-                action.name +
-                    ": the audit log took the intent but not the result, so the change "
-                    "may be in force and nothing is answered: " +
-                    written.error().message);
-  }
-  return done;
-}
-
 KeyInfo KeyService::info_of(const store::KeyRow& row) const {
   KeyInfo info{.key_id = KeyId(row.key_id),
                .client_id = ClientId(row.client_id),
@@ -147,11 +95,15 @@ KeyInfo KeyService::info_of(const store::KeyRow& row) const {
                .expires_ms = row.expires_ms,
                .revoked_ms = row.revoked_ms,
                .revoke_reason = row.revoke_reason,
+               .predecessor = KeyId(row.predecessor),
+               .overlap_until_ms = row.overlap_until_ms,
                .state = KeyState::active};
   if (!authority_.row_intact(row)) {
     info.state = KeyState::corrupt;
   } else if (row.revoked_ms != 0) {
     info.state = KeyState::revoked;
+  } else if (row.overlap_until_ms != 0 && clock_.unix_ms() >= row.overlap_until_ms) {
+    info.state = KeyState::replaced;
   } else if (clock_.unix_ms() >= row.expires_ms) {
     info.state = KeyState::expired;
   }
@@ -163,8 +115,8 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
   // nothing unchecked that is longer than a name.
   const std::string named = request.client_id.substr(0, 63);
   return audited<CreatedKey>(
-      actor, Action{audit::Operation::write, "key.create", named, ""},
-      [&](Action& action) -> Result<CreatedKey> {
+      append_, actor, AuditedAction{audit::Operation::write, "key.create", named, ""},
+      [&](AuditedAction& action) -> Result<CreatedKey> {
         CHECK_OK(check_name("client_id", request.client_id));
         CHECK_OK(check_name("tenant", request.tenant));
         CHECK_OK(check_text("label", request.label, kLabelBytesMax));
@@ -178,9 +130,8 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
         const UnixMillis now_ms = clock_.unix_ms();
         const KeyKind kind = kind_of(request.role);
         TRY(Secret shown, authority_.make_key(kind, request.client_id, now_ms));
-        TRY(const std::string id, random_bytes(kKeyIdRandomBytes));
         store::KeyRow row;
-        row.key_id = std::string(kKeyIdPrefix) + to_hex(id);
+        TRY(row.key_id, KeyAuthority::make_key_id());
         row.lookup = to_hex(crypto::view(authority_.lookup(shown.reveal())));
         row.client_id = request.client_id;
         row.kind = kind_name(kind);
@@ -198,18 +149,18 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
 }
 
 Result<std::vector<KeyInfo>> KeyService::list(const Actor& actor) {
-  return audited<std::vector<KeyInfo>>(actor, Action{audit::Operation::read, "key.list", "", ""},
-                                       [&](Action&) -> Result<std::vector<KeyInfo>> {
-                                         TRY(const std::vector<store::KeyRow> rows,
-                                             database_.list_keys());
-                                         std::vector<KeyInfo> keys;
-                                         for (const store::KeyRow& row : rows) {
-                                           if (right_of(actor, row.tenant)) {
-                                             keys.push_back(info_of(row));
-                                           }
-                                         }
-                                         return keys;
-                                       });
+  return audited<std::vector<KeyInfo>>(
+      append_, actor, AuditedAction{audit::Operation::read, "key.list", "", ""},
+      [&](AuditedAction&) -> Result<std::vector<KeyInfo>> {
+        TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+        std::vector<KeyInfo> keys;
+        for (const store::KeyRow& row : rows) {
+          if (right_of(actor, row.tenant)) {
+            keys.push_back(info_of(row));
+          }
+        }
+        return keys;
+      });
 }
 
 Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view reference) {
@@ -248,8 +199,8 @@ Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view refe
 }
 
 Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference) {
-  return audited<KeyInfo>(actor, Action{audit::Operation::read, "key.show", "", ""},
-                          [&](Action& action) -> Result<KeyInfo> {
+  return audited<KeyInfo>(append_, actor, AuditedAction{audit::Operation::read, "key.show", "", ""},
+                          [&](AuditedAction& action) -> Result<KeyInfo> {
                             TRY(const store::KeyRow row, find(actor, reference));
                             action.resource = row.key_id;
                             return info_of(row);
@@ -263,8 +214,9 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
   const Result<store::KeyRow> target = find(actor, reference);
   const std::string resource = target ? target->key_id : std::string();
   return audited<KeyInfo>(
-      actor, Action{audit::Operation::write, std::string(name), resource, std::string(detail)},
-      [&](Action&) -> Result<KeyInfo> {
+      append_, actor,
+      AuditedAction{audit::Operation::write, std::string(name), resource, std::string(detail)},
+      [&](AuditedAction&) -> Result<KeyInfo> {
         TRY(store::KeyRow row, Result<store::KeyRow>(target));
         if (!authority_.row_intact(row)) {
           // Sealing it anew would make a forged row good.

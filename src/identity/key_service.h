@@ -12,12 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "audit/record.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "base/strong.h"
 #include "crypto/key_file.h"
+#include "identity/audited.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/roles.h"
@@ -29,17 +29,6 @@ inline constexpr std::int64_t kKeyLifetimeMaxS = 90LL * 86'400;  // 90 days, a h
 inline constexpr std::size_t kLabelBytesMax = 200;
 inline constexpr std::size_t kReasonBytesMax = 200;
 inline constexpr std::size_t kKeyReferenceBytesMin = 8;  // of a prefix of a key id
-
-// Who asks. Goes into the audit record as it stands.
-struct Actor {
-  std::string operator_id;  // client_id of the key, or "local:<uid>"
-  std::string key_id;       // empty at the machine itself
-  std::string role;
-  TenantId tenant{std::string(kHomeTenant)};  // decides which tenants he reaches
-  std::string authentication;                 // "api_key", "local_socket", "command_line"
-  std::string ip_address;
-  std::string request_id;
-};
 
 struct CreateKey {
   std::string client_id;
@@ -53,7 +42,8 @@ enum class KeyState : std::uint8_t {
   active,
   revoked,
   expired,
-  corrupt,  // the row's MAC does not fit: nobody can use it
+  replaced,  // rotated, and its successor was used or the overlap is over
+  corrupt,   // the row's MAC does not fit: nobody can use it
 };
 [[nodiscard]] std::string_view state_name(KeyState state);
 
@@ -69,6 +59,8 @@ struct KeyInfo {
   UnixMillis expires_ms = 0;
   UnixMillis revoked_ms = 0;  // 0 = not revoked
   std::string revoke_reason;
+  KeyId predecessor = {};           // the key that it took the place of; empty: none
+  UnixMillis overlap_until_ms = 0;  // it was rotated and ends then; 0: it was not
   KeyState state = KeyState::active;
 };
 
@@ -76,9 +68,6 @@ struct CreatedKey {
   KeyInfo info;
   Secret shown;  // the only time that it exists outside the client
 };
-
-// Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
-using AppendAudit = std::function<Result<std::uint64_t>(audit::Record)>;
 
 class KeyService {
  public:
@@ -107,6 +96,11 @@ class KeyService {
   // Ends the key at `at_ms`, sooner than it would; never later. In the past: at once.
   Result<KeyInfo> expire(const Actor& actor, std::string_view reference, UnixMillis at_ms);
 
+  // For the other services of keys: what an administrator may see of a row, and a new snapshot
+  // after the rows changed.
+  [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
+  Result<> reload();
+
   // Rows that are refused because their MAC does not fit; for the log at start and for `doctor`.
   [[nodiscard]] std::size_t corrupt_rows() const { return corrupt_rows_; }
 
@@ -114,15 +108,10 @@ class KeyService {
   KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
              const KeyAuthority& authority, const Clock& clock);
 
-  struct Action;
   using Change = std::function<Result<>(store::KeyRow&)>;
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
-  Result<> reload();
   Result<KeyInfo> change(const Actor& actor, std::string_view name, std::string_view reference,
                          std::string_view detail, const Change& apply);
-  [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
-  template <class T, class Body>
-  Result<T> audited(const Actor& actor, Action action, const Body& body);
 
   store::Database& database_;
   AppendAudit append_;

@@ -18,7 +18,7 @@ constexpr int kResultCodeBits = 0xff;  // SQLite's extended codes keep the prima
 
 constexpr std::string_view kColumns =
     "key_id, lookup, client_id, kind, role, tenant, label, created_ms, expires_ms, revoked_ms, "
-    "revoke_reason, row_mac";
+    "revoke_reason, predecessor, lineage, overlap_until_ms, row_mac";
 
 // SOCI binds long long; UnixMillis is long on this platform.
 struct BoundRow {
@@ -26,13 +26,15 @@ struct BoundRow {
       : row(std::move(from)),
         created_ms(row.created_ms),
         expires_ms(row.expires_ms),
-        revoked_ms(row.revoked_ms) {}
+        revoked_ms(row.revoked_ms),
+        overlap_until_ms(row.overlap_until_ms) {}
   BoundRow() = default;
 
   KeyRow row;
   long long created_ms = 0;
   long long expires_ms = 0;
   long long revoked_ms = 0;
+  long long overlap_until_ms = 0;
 
   // One list of columns for reading and for writing.
   template <class Bind>
@@ -48,6 +50,9 @@ struct BoundRow {
     bind(statement, expires_ms);
     bind(statement, revoked_ms);
     bind(statement, row.revoke_reason);
+    bind(statement, row.predecessor);
+    bind(statement, row.lineage);
+    bind(statement, overlap_until_ms);
     bind(statement, row.row_mac);
   }
 
@@ -56,6 +61,7 @@ struct BoundRow {
     copy.created_ms = created_ms;
     copy.expires_ms = expires_ms;
     copy.revoked_ms = revoked_ms;
+    copy.overlap_until_ms = overlap_until_ms;
     return copy;
   }
 };
@@ -152,7 +158,7 @@ Result<> Database::insert_key(const KeyRow& row) {
     bound.bind_all(statement, kUse);
     statement.alloc();
     statement.prepare("INSERT INTO api_keys (" + std::string(kColumns) +
-                      ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l)");
+                      ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o)");
     statement.define_and_bind();
     statement.execute(true);
     return {};
@@ -169,7 +175,8 @@ Result<> Database::update_key(const KeyRow& row) {
     statement.prepare(
         "UPDATE api_keys SET key_id = :a, lookup = :b, client_id = :c, kind = :d, role = :e, "
         "tenant = :f, label = :g, created_ms = :h, expires_ms = :i, revoked_ms = :j, "
-        "revoke_reason = :k, row_mac = :l WHERE key_id = :m");
+        "revoke_reason = :k, predecessor = :l, lineage = :m, overlap_until_ms = :n, "
+        "row_mac = :o WHERE key_id = :p");
     statement.define_and_bind();
     statement.execute(true);
     if (statement.get_affected_rows() != 1) {
@@ -231,6 +238,15 @@ Result<> Database::set_setting(std::string_view name, std::string_view value) {
     impl_->session_ << "INSERT INTO settings (name, value) VALUES (:name, :value) "
                        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         soci::use(name_text), soci::use(value_text);
+    return {};
+  });
+}
+
+Result<> Database::transaction(const std::function<Result<>()>& body) {
+  return impl_->guarded([&]() -> Result<> {
+    soci::transaction transaction(impl_->session_);  // rolls back when it is not committed
+    CHECK_OK(body());
+    transaction.commit();
     return {};
   });
 }
