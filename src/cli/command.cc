@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 
 namespace deepmoat::cli {
@@ -52,6 +53,15 @@ Result<std::int64_t> parse_duration_s(const std::string& text) {
                 "\"" + text + "\" is not a duration; write a number and s, m, h or d, such as 30d");
   }
   return value * factor;
+}
+
+std::string format_date(std::int64_t unix_s) {
+  const std::time_t time = unix_s;
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
+  return text;
 }
 
 std::string sibling_program(const std::string& name) {

@@ -19,6 +19,7 @@ inline constexpr int kUsage = 2;    // the command line or the configuration is 
 // Each sets `status` when its command ran.
 void add_serve(CLI::App& app, int& status);
 void add_key(CLI::App& app, int& status);
+void add_totp(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
@@ -34,6 +35,9 @@ int report(const Error& error);
 
 // "90s", "15m", "12h", "30d" in seconds.
 [[nodiscard]] Result<std::int64_t> parse_duration_s(const std::string& text);
+
+// "2026-11-18 07:06", in UTC.
+[[nodiscard]] std::string format_date(std::int64_t unix_s);
 
 // The path of a program that lies beside this one.
 [[nodiscard]] std::string sibling_program(const std::string& name);

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "crypto/derived_field_cipher.h"
 #include "crypto/self_test.h"
 
 namespace deepmoat::cli {
@@ -54,11 +55,17 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   made->authenticator_ =
       std::make_unique<identity::Authenticator>(*made->authority_, authenticator_options);
   audit::Log& log = *made->audit_log_;
-  TRY(made->keys_,
-      identity::KeyService::open(
-          *made->database_,
-          [&log](audit::Record record) { return log.append_and_wait(std::move(record)); },
-          *made->authenticator_, *made->authority_, clock, made->secrets_.id));
+  const identity::AppendAudit append = [&log](audit::Record record) {
+    return log.append_and_wait(std::move(record));
+  };
+  TRY(made->keys_, identity::KeyService::open(*made->database_, append, *made->authenticator_,
+                                              *made->authority_, clock, made->secrets_.id));
+  made->field_cipher_ = std::make_unique<crypto::DerivedFieldCipher>(made->secrets_.signing);
+  made->second_factors_ = std::make_unique<identity::SecondFactors>(
+      *made->database_, append, *made->authenticator_, *made->field_cipher_, made->secrets_, clock);
+  made->rotation_ = std::make_unique<identity::KeyRotation>(
+      *made->database_, append, *made->keys_, *made->authenticator_, *made->authority_,
+      *made->second_factors_, clock);
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});

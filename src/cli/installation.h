@@ -9,10 +9,13 @@
 #include "base/config.h"
 #include "base/file.h"
 #include "cli/data_folder.h"
+#include "crypto/field_cipher.h"
 #include "crypto/key_file.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
+#include "identity/key_rotation.h"
 #include "identity/key_service.h"
+#include "identity/second_factor.h"
 #include "store/database.h"
 
 namespace deepmoat::cli {
@@ -27,6 +30,8 @@ class Installation {
   [[nodiscard]] store::Database& database() { return *database_; }
   [[nodiscard]] identity::Authenticator& authenticator() { return *authenticator_; }
   [[nodiscard]] identity::KeyService& keys() { return *keys_; }
+  [[nodiscard]] identity::SecondFactors& second_factors() { return *second_factors_; }
+  [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
@@ -40,6 +45,9 @@ class Installation {
   std::unique_ptr<identity::KeyAuthority> authority_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<identity::KeyService> keys_;
+  std::unique_ptr<crypto::FieldCipher> field_cipher_;
+  std::unique_ptr<identity::SecondFactors> second_factors_;
+  std::unique_ptr<identity::KeyRotation> rotation_;
 };
 
 }  // namespace deepmoat::cli

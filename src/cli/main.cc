@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   int status = cli::kSuccess;
   cli::add_serve(app, status);
   cli::add_key(app, status);
+  cli::add_totp(app, status);
   cli::add_audit(app, status);
   cli::add_config(app, status);
   cli::add_doctor(app, status);

@@ -165,6 +165,8 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .blocking = blocking};
   services.fleet = &served->fleet();
   services.catalog = &served->catalog();
+  services.second_factors = &installation->second_factors();
+  services.rotation = &installation->rotation();
   TRY(server, gateway::Server::start(services, tls));
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);

@@ -17,7 +17,9 @@
 #include "gateway/models.h"
 #include "identity/authenticator.h"
 #include "identity/failure_limiter.h"
+#include "identity/key_rotation.h"
 #include "identity/key_service.h"
+#include "identity/second_factor.h"
 #include "quota/ledger.h"
 
 namespace deepmoat::gateway {
@@ -49,6 +51,8 @@ struct Services {
   Metrics metrics = {};
   backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
+  identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
+  identity::KeyRotation* rotation = nullptr;
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 

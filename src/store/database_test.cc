@@ -47,6 +47,9 @@ KeyRow row_of(const std::string& id, char fill) {
           .expires_ms = 1'802'776'000'123,
           .revoked_ms = 0,
           .revoke_reason = "",
+          .predecessor = "",
+          .lineage = "",
+          .overlap_until_ms = 0,
           .row_mac = std::string(64, 'f')};
 }
 
@@ -54,6 +57,9 @@ TEST_F(DatabaseTest, KeepsRowsOverAReopening) {
   const KeyRow first = row_of("key_1", '1');
   KeyRow second = row_of("key_2", '2');
   second.created_ms += 1;
+  second.predecessor = "key_1";
+  second.lineage = "key_0";
+  second.overlap_until_ms = 1'795'000'000'125;
   {
     auto database = Database::open(path());
     ASSERT_TRUE(database) << database.error().message;
@@ -100,6 +106,74 @@ TEST_F(DatabaseTest, KeepsSettings) {
   ASSERT_TRUE((*database)->set_setting("root_id", "aa"));
   ASSERT_TRUE((*database)->set_setting("root_id", "bb"));
   EXPECT_EQ(*(*database)->setting("root_id"), "bb");
+}
+
+TEST_F(DatabaseTest, KeepsASecondFactorAClient) {
+  SecondFactorRow row{.tenant = "acme",
+                      .client_id = "app",
+                      .algorithm = "totp-sha1",
+                      .secret = "00ff",
+                      .recovery = std::string(640, 'a'),
+                      .enrolled_ms = 1,
+                      .confirmed_ms = 2,
+                      .last_counter = 59'833'333,
+                      .failures = 4,
+                      .locked_until_ms = 5,
+                      .row_mac = std::string(64, 'f')};
+  {
+    auto database = Database::open(path());
+    ASSERT_TRUE(database);
+    EXPECT_EQ((*database)->erase_second_factor("acme", "app").error().code, Code::not_found);
+    ASSERT_TRUE((*database)->put_second_factor(row));
+    row.failures = 0;
+    ASSERT_TRUE((*database)->put_second_factor(row));
+  }
+  auto database = Database::open(path());
+  EXPECT_EQ(*(*database)->find_second_factor("acme", "app"), row);
+  EXPECT_EQ(*(*database)->find_second_factor("acme", "ap"), std::nullopt);
+  EXPECT_EQ(*(*database)->find_second_factor("default", "app"), std::nullopt);
+  ASSERT_TRUE((*database)->erase_second_factor("acme", "app"));
+  EXPECT_EQ(*(*database)->find_second_factor("acme", "app"), std::nullopt);
+}
+
+TEST_F(DatabaseTest, DoesAllOfATransactionOrNothing) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  const auto failed = (*database)->transaction([&]() -> Result<> {
+    EXPECT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+    return (*database)->insert_key(row_of("key_2", '1'));  // the same lookup
+  });
+  EXPECT_EQ(failed.error().code, Code::already_exists);
+  EXPECT_TRUE((*database)->list_keys()->empty());
+  ASSERT_TRUE((*database)->transaction([&]() -> Result<> {
+    EXPECT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+    return (*database)->insert_key(row_of("key_2", '2'));
+  }));
+  EXPECT_EQ((*database)->list_keys()->size(), 2U);
+}
+
+TEST_F(DatabaseTest, TakesOverTheKeysOfTheFirstForm) {
+  run_sql(
+      "CREATE TABLE schema_migrations (version INTEGER NOT NULL PRIMARY KEY, "
+      "title TEXT NOT NULL) STRICT");
+  for (const Migration& migration : migrations()) {
+    if (migration.version <= 2) {
+      for (const std::string_view statement : migration.statements) {
+        run_sql(std::string(statement));
+      }
+      run_sql("INSERT INTO schema_migrations VALUES (" + std::to_string(migration.version) +
+              ", 'then')");
+    }
+  }
+  KeyRow row = row_of("key_1", '1');
+  row.label = "shop";
+  run_sql("INSERT INTO api_keys VALUES ('key_1', '" + row.lookup +
+          "', 'billing-app', 'live', 'user', 'default', 'shop', 1795000000123, 1802776000123, 0, "
+          "'', '" +
+          row.row_mac + "')");
+  auto database = Database::open(path());
+  ASSERT_TRUE(database) << database.error().message;
+  EXPECT_EQ(*(*database)->find_key("key_1"), row);
 }
 
 TEST_F(DatabaseTest, IsReadableByItsOwnerOnly) {

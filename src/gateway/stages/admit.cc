@@ -97,7 +97,7 @@ Headers rate_limit_headers(std::uint32_t limit, std::uint32_t remaining, std::ui
 
 wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& services,
                                     wire::RequestReader& reader, AuditTrail& trail) {
-  auto reservation = services.ledger.reserve(call.principal.key_id, call.principal.tenant,
+  auto reservation = services.ledger.reserve(call.principal.lineage, call.principal.tenant,
                                              services.clock.mono_ns());
   if (!reservation) {
     return std::unexpected(over_quota(reservation.error()));

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "gateway/admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/call.h"
+#include "gateway/rotate_key.h"
 #include "gateway/services.h"
 
 namespace deepmoat::gateway {
@@ -29,7 +31,9 @@ wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
 
 wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services,
                                               AuditTrail& trail) {
-  if (call.local_uid) {
+  // A key is rotated by whoever holds it: the owner of the socket has none.
+  const bool rotates = call.route->handler == Handler::rotate_key;
+  if (call.local_uid && !rotates) {
     trail.record.authentication = "local_socket";
     return local_principal(*call.local_uid);
   }
@@ -45,8 +49,10 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
   }
+  const UnixMillis now_ms = services.clock.unix_ms();
   auto principal =
-      services.authenticator.authenticate(call.presented_key, services.clock.unix_ms());
+      rotates ? services.authenticator.authenticate_for_rotation(call.presented_key, now_ms)
+              : services.authenticator.authenticate(call.presented_key, now_ms);
   if (!principal) {
     services.failures.record_failure(call.address, call.received_ns);
     trail.record.key_id = principal.error().key_id.value();
@@ -67,6 +73,9 @@ wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Service
   trail.record.operator_id = principal.client_id.value();
   trail.record.key_id = principal.key_id.value();
   trail.record.role = identity::role_name(principal.role);
+  if (!principal.replaced.value().empty()) {
+    write_down_first_use(services, actor_of(call, principal), principal.key_id);
+  }
   if (call.route->permission && !identity::allowed(principal.role, *call.route->permission)) {
     return std::unexpected(wire::Refusal{
         .status = 403,
@@ -74,7 +83,8 @@ wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Service
         .code = "permission_denied",
         .message = fmt::format("A key of role '{}' may not do this; it needs the permission '{}'.",
                                identity::role_name(principal.role),
-                               identity::permission_name(*call.route->permission))});
+                               identity::permission_name(*call.route->permission)),
+        .headers = key_end_headers(principal, services.clock.unix_ms())});
   }
   return AuthenticatedCall(std::move(call), std::move(principal));
 }
