@@ -66,7 +66,7 @@ BANS = (
     Ban("reveal", r"[.>]reveal\(\)", "pass the Secret on; only crypto, identity, cli and the "
         "answer that shows a new key open it",
         where=r"^src/", but_in=r"^src/(crypto|identity|cli)/|^src/base/secret"
-        r"|^src/gateway/key_admin\.cc$|" + TESTS),
+        r"|^src/gateway/(?:key_admin|second_factor_json)\.cc$|" + TESTS),
     Ban("environment", r"\bgetenv\(|\benviron\b", "read the environment where a program begins and "
         "pass what it says as configuration", where=r"^src/",
         but_in=r"^src/cli/|^src/base/config|^src/worker/startup\.cc$|" + TESTS),

@@ -20,6 +20,7 @@ inline constexpr int kUsage = 2;    // the command line or the configuration is 
 void add_serve(CLI::App& app, int& status);
 void add_key(CLI::App& app, int& status);
 void add_tenant(CLI::App& app, int& status);
+void add_totp(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
 void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
@@ -38,6 +39,7 @@ int report(const Error& error);
 [[nodiscard]] Result<std::int64_t> parse_duration_s(const std::string& text);
 
 // "2026-07-01 12:00", in UTC.
+// "2026-11-18 07:06", in UTC.
 [[nodiscard]] std::string format_date(std::int64_t unix_s);
 
 // The path of a program that lies beside this one.

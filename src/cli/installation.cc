@@ -55,6 +55,11 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
     log::warn("the limit of locked memory is too low, so secrets may be swapped out: ulimit -l");
   }
   made->keys_->ask_before_issuing([&watch = *made->custody_watch_] { return watch.may_issue(); });
+  made->second_factors_ = std::make_unique<identity::SecondFactors>(
+      *made->database_, append, *made->authenticator_, *made->envelope_, made->secrets_, clock);
+  made->rotation_ = std::make_unique<identity::KeyRotation>(
+      *made->database_, append, *made->keys_, *made->authenticator_, *made->authority_,
+      *made->second_factors_, clock);
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});

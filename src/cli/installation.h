@@ -14,7 +14,9 @@
 #include "crypto/key_file.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
+#include "identity/key_rotation.h"
 #include "identity/key_service.h"
+#include "identity/second_factor.h"
 #include "identity/tenant_service.h"
 #include "store/database.h"
 
@@ -34,6 +36,8 @@ class Installation {
   [[nodiscard]] crypto::KeyCustody& root_keys() { return *root_keys_; }
   [[nodiscard]] crypto::CustodyWatch& custody_watch() { return *custody_watch_; }
   [[nodiscard]] crypto::Envelope& envelope() { return *envelope_; }
+  [[nodiscard]] identity::SecondFactors& second_factors() { return *second_factors_; }
+  [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
@@ -54,6 +58,8 @@ class Installation {
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<identity::KeyService> keys_;
   std::unique_ptr<identity::TenantService> tenants_;
+  std::unique_ptr<identity::SecondFactors> second_factors_;
+  std::unique_ptr<identity::KeyRotation> rotation_;
   std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above
 };
 

@@ -1,4 +1,4 @@
-// `deepmoat key create|list|show|change|revoke|expire`
+// `deepmoat key create|list|show|change|rotate|revoke|expire`
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/key_desk.h"
 #include "cli/key_flags.h"
+#include "cli/prompt.h"
 
 namespace deepmoat::cli {
 
@@ -23,6 +24,7 @@ struct Options {
   std::string expires_in;
   std::string key;
   std::string reason;
+  std::string code;
   std::string in;
   std::int64_t at_s = 0;
   bool json = false;
@@ -56,7 +58,7 @@ std::string line_of(const Json& value) {
 
 void print_fields(const Json& key) {
   for (const auto& [name, value] : key.items()) {
-    const bool time = name.ends_with("_at");
+    const bool time = name.ends_with("_at") || name == "overlap_until";
     fmt::print("{:<14} {}\n", name,
                time                    ? format_date(value.get<std::int64_t>()) + " UTC"
                : value.is_string()     ? value.get<std::string>()
@@ -111,6 +113,28 @@ Result<> change(KeyDesk& desk, const Options& options) {
   return {};
 }
 
+// Asks for what is missing: a key on the command line is seen by everybody on the machine.
+Result<> rotate(KeyDesk& desk, const Options& options, std::int64_t lifetime_days) {
+  Secret key = Secret::copy_of(options.key);
+  if (key.empty()) {
+    TRY(key, ask("Key", "KEY", Echo::off));
+  }
+  Secret code = Secret::copy_of(options.code);
+  if (code.empty()) {
+    TRY(code, ask("One-time password or recovery code", "--code", Echo::on));
+  }
+  TRY(const Json rotated, desk.rotate(key, code, lifetime_days));
+  fmt::print("{}\n", text_of(rotated, "key"));
+  fmt::print(
+      stderr,
+      "Key {} of {} takes the place of {} and ends {} UTC. It is shown only now. The old key "
+      "ends with the first use of the new one, at the latest {} UTC.\n",
+      text_of(rotated, "id"), text_of(rotated, "client_id"), text_of(rotated, "predecessor"),
+      format_date(rotated.value("expires_at", std::int64_t{0})),
+      format_date(rotated.value("old_key_ends_at", std::int64_t{0})));
+  return {};
+}
+
 Result<> revoke(KeyDesk& desk, const Options& options) {
   TRY(const Json key, desk.revoke(options.key, options.reason));
   fmt::print("{} is revoked.\n", text_of(key, "id"));
@@ -153,7 +177,7 @@ int run(const Options& options, const Action& action, bool may_create) {
 void add_key(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* command =
-      app.add_subcommand("key", "Create, list, show, change, revoke and expire API keys");
+      app.add_subcommand("key", "Create, list, show, change, rotate, revoke and expire API keys");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
     CLI::App* added = command->add_subcommand(name, help);
@@ -197,6 +221,15 @@ void add_key(CLI::App& app, int& status) {
           [options](KeyDesk& desk, const Config&, const Clock&) { return change(desk, *options); });
   change_command->add_option("KEY", options->key, kKeyHelp)->required();
   add_key_flags(*change_command, options->flags, true);
+
+  CLI::App* rotate_command =
+      add("rotate", "Give a key a successor, with a one-time password of its client",
+          [options](KeyDesk& desk, const Config& config, const Clock&) {
+            return rotate(desk, *options, config.keys.lifetime_days);
+          });
+  rotate_command->add_option("KEY", options->key, "The key itself; asked for on a terminal");
+  rotate_command->add_option("--code", options->code,
+                             "A one-time password, or a recovery code; asked for on a terminal");
 
   CLI::App* revoke_command =
       add("revoke", "Refuse a key from now on and cut its streams",

@@ -8,6 +8,7 @@
 #include "cli/installation.h"
 #include "cli/local_client.h"
 #include "gateway/key_json.h"
+#include "gateway/second_factor_json.h"
 
 namespace deepmoat::cli {
 
@@ -51,6 +52,22 @@ class ServerDesk final : public KeyDesk {
   Result<Json> change_tenant(const std::string& name, const Json& fields) override {
     return ask_server(folder_, "PATCH", "/admin/v1/tenants/" + name, fields.dump());
   }
+  Result<Json> rotate(const Secret& key, const Secret& code, std::int64_t) override {
+    return ask_server(folder_, "POST", "/v1/keys/rotate",
+                      Json{{"one_time_password", code.reveal()}}.dump(), key.reveal());
+  }
+  Result<Json> enrol_factor(const Json& request) override {
+    return ask_server(folder_, "POST", "/admin/v1/second-factors", request.dump());
+  }
+  Result<Json> confirm_factor(const Json& request) override {
+    return ask_server(folder_, "POST", "/admin/v1/second-factors/confirm", request.dump());
+  }
+  Result<Json> remove_factor(const Json& request) override {
+    return ask_server(folder_, "POST", "/admin/v1/second-factors/remove", request.dump());
+  }
+  Result<Json> factor_status(const std::string& tenant, const std::string& client_id) override {
+    return ask_server(folder_, "GET", "/admin/v1/second-factors/" + tenant + "/" + client_id, "");
+  }
 
  private:
   DataFolder folder_;
@@ -59,10 +76,11 @@ class ServerDesk final : public KeyDesk {
 class OfflineDesk final : public KeyDesk {
  public:
   OfflineDesk(std::unique_ptr<Installation> installation, identity::Actor actor,
-              std::int64_t lifetime_days)
+              std::int64_t lifetime_days, const Clock& clock)
       : installation_(std::move(installation)),
         actor_(std::move(actor)),
-        lifetime_days_(lifetime_days) {}
+        lifetime_days_(lifetime_days),
+        clock_(clock) {}
 
   Result<Json> create(const Json& request) override {
     TRY(const auto create, read(gateway::create_key_of(request.dump(), lifetime_days_)));
@@ -121,7 +139,58 @@ class OfflineDesk final : public KeyDesk {
     return json_of(installation_->tenants().change(actor_, name, tenant.fields));
   }
 
+  Result<Json> rotate(const Secret& key, const Secret& code, std::int64_t lifetime_days) override {
+    const auto principal =
+        installation_->authenticator().authenticate_for_rotation(key.reveal(), clock_.unix_ms());
+    if (!principal) {
+      return fail(Code::unauthenticated,
+                  std::string(identity::failure_message(principal.error().kind)));
+    }
+    identity::Actor holder = actor_;
+    holder.operator_id = principal->client_id.value();
+    holder.key_id = principal->key_id.value();
+    holder.role = identity::role_name(principal->role);
+    holder.tenant = principal->tenant;
+    if (!principal->replaced.value().empty()) {
+      CHECK_OK(installation_->rotation().retire_predecessor(holder, principal->key_id));
+    }
+    TRY(const identity::RotatedKey rotated,
+        installation_->rotation().rotate(holder, principal->key_id, code.reveal(),
+                                         lifetime_days * 86'400));
+    return gateway::rotated_json(rotated);
+  }
+
+  Result<Json> enrol_factor(const Json& request) override {
+    TRY(const crypto::OtpAlgorithm algorithm,
+        crypto::parse_otp_algorithm(request.at("algorithm").get<std::string>()));
+    TRY(const identity::Enrolment enrolment,
+        installation_->second_factors().enrol(actor_, owner_of(request), algorithm));
+    return gateway::enrolment_json(enrolment);
+  }
+
+  Result<Json> confirm_factor(const Json& request) override {
+    TRY(const identity::Confirmation confirmation,
+        installation_->second_factors().confirm(
+            actor_, owner_of(request), request.at("one_time_password").get<std::string>()));
+    return gateway::confirmation_json(confirmation);
+  }
+
+  Result<Json> remove_factor(const Json& request) override {
+    CHECK_OK(installation_->second_factors().remove(actor_, owner_of(request)));
+    return request;
+  }
+
+  Result<Json> factor_status(const std::string& tenant, const std::string& client_id) override {
+    TRY(const identity::FactorInfo factor,
+        installation_->second_factors().status(actor_, {.tenant = tenant, .client_id = client_id}));
+    return gateway::factor_json(factor);
+  }
+
  private:
+  static identity::FactorOwner owner_of(const Json& request) {
+    return {.tenant = request.at("tenant"), .client_id = request.at("client_id")};
+  }
+
   static Result<Json> json_of(const Result<identity::KeyInfo>& key) {
     if (!key) {
       return std::unexpected(key.error());
@@ -146,6 +215,7 @@ class OfflineDesk final : public KeyDesk {
   std::unique_ptr<Installation> installation_;
   identity::Actor actor_;
   std::int64_t lifetime_days_;
+  const Clock& clock_;
 };
 
 Result<identity::Actor> local_actor() {
@@ -171,8 +241,8 @@ Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const C
   auto installation = Installation::open(folder, config, clock);
   if (installation) {
     TRY(identity::Actor actor, local_actor());
-    return std::unique_ptr<KeyDesk>(
-        new OfflineDesk(*std::move(installation), std::move(actor), config.keys.lifetime_days));
+    return std::unique_ptr<KeyDesk>(new OfflineDesk(*std::move(installation), std::move(actor),
+                                                    config.keys.lifetime_days, clock));
   }
   if (installation.error().code == Code::already_exists) {
     return std::unique_ptr<KeyDesk>(new ServerDesk(folder));

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/result.h"
+#include "base/secret.h"
 #include "cli/data_folder.h"
 
 namespace deepmoat::cli {
@@ -36,6 +37,16 @@ class KeyDesk {
   virtual Result<Json> list_tenants() = 0;
   virtual Result<Json> show_tenant(const std::string& name) = 0;
   virtual Result<Json> change_tenant(const std::string& name, const Json& fields) = 0;
+  // With the key itself, and a one-time password or a recovery code. A server takes the lifetime
+  // from its own configuration.
+  virtual Result<Json> rotate(const Secret& key, const Secret& code,
+                              std::int64_t lifetime_days) = 0;
+
+  // Second factors; the fields are those of the admin interface.
+  virtual Result<Json> enrol_factor(const Json& request) = 0;
+  virtual Result<Json> confirm_factor(const Json& request) = 0;
+  virtual Result<Json> remove_factor(const Json& request) = 0;
+  virtual Result<Json> factor_status(const std::string& tenant, const std::string& client_id) = 0;
 };
 
 }  // namespace deepmoat::cli

@@ -47,7 +47,8 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
 }  // namespace
 
 Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::string& method,
-                                          const std::string& path, const std::string& body) {
+                                          const std::string& path, const std::string& body,
+                                          std::string_view key) {
   asio::io_context context;
   asio::local::stream_protocol::socket socket(context);
   boost::system::error_code error;
@@ -67,6 +68,9 @@ Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::s
   request.target(path);
   request.version(11);
   request.set(http::field::host, "localhost");
+  if (!key.empty()) {
+    request.set("x-api-key", boost::beast::string_view(key.data(), key.size()));
+  }
   request.body() = body;
   request.prepare_payload();
   http::write(socket, request, error);

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   cli::add_serve(app, status);
   cli::add_key(app, status);
   cli::add_tenant(app, status);
+  cli::add_totp(app, status);
   cli::add_audit(app, status);
   cli::add_custody(app, status);
   cli::add_config(app, status);

@@ -170,6 +170,8 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   const gateway::Custody custody{installation->root_keys(), installation->custody_watch(),
                                  installation->envelope()};
   services.custody = &custody;
+  services.second_factors = &installation->second_factors();
+  services.rotation = &installation->rotation();
   TRY(server, gateway::Server::start(services, tls));
   installation->custody_watch().start();
   say_what_is_served(config);

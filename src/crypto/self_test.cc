@@ -8,6 +8,7 @@
 #include "crypto/crc32.h"
 #include "crypto/digest.h"
 #include "crypto/hmac.h"
+#include "crypto/one_time_password.h"
 #include "crypto/sm3.h"
 
 namespace deepmoat::crypto {
@@ -140,6 +141,18 @@ std::vector<KnownAnswer> digest_answers() {
       {"constant-time comparison", to_hex("right"), compare}};
 }
 
+// RFC 6238, appendix B, at 59 seconds; SM3's as in one_time_password_test.cc.
+template <OtpAlgorithm algorithm>
+Result<std::string> first_password() {
+  const std::string_view secret = "12345678901234567890123456789012";
+  TRY(const Secret password,
+      one_time_password(algorithm,
+                        Secret::copy_of(secret.substr(
+                            0, algorithm == OtpAlgorithm::totp_sha1 ? 20 : secret.size())),
+                        1));
+  return std::string(password.reveal());
+}
+
 }  // namespace
 
 std::vector<KnownAnswer> known_answers() {
@@ -150,6 +163,10 @@ std::vector<KnownAnswer> known_answers() {
   answers.push_back({"SM4-GCM sealing", std::string(kSm4.sealed), seal<kSm4>});
   answers.push_back({"SM4-GCM opening", std::string(kSm4.plain), open<kSm4>});
   answers.push_back({"SM4-GCM with an altered tag", to_hex(kRefused), open_altered<kSm4>});
+  answers.push_back({"TOTP with SHA-1", to_hex("287082"), first_password<OtpAlgorithm::totp_sha1>});
+  answers.push_back(
+      {"TOTP with SHA-256", to_hex("119246"), first_password<OtpAlgorithm::totp_sha256>});
+  answers.push_back({"TOTP with SM3", to_hex("252643"), first_password<OtpAlgorithm::totp_sm3>});
   return answers;
 }
 

@@ -8,27 +8,14 @@
 #include "gateway/key_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
+#include "gateway/rotate_key.h"
+#include "gateway/second_factor_admin.h"
 
 namespace deepmoat::gateway {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-identity::Actor actor_of(const AuthenticatedCall& call) {
-  const identity::Principal& principal = call.principal;
-  identity::Actor actor{.operator_id = principal.client_id.value(),
-                        .key_id = principal.key_id.value(),
-                        .role = std::string(identity::role_name(principal.role)),
-                        .tenant = principal.tenant,
-                        .authentication = call.received.local_uid ? "local_socket" : "api_key",
-                        .ip_address = call.received.address,
-                        .request_id = call.received.request_id.value()};
-  if (principal.rules->permissions != identity::permissions_of(principal.role)) {
-    actor.narrowed_to = principal.rules->permissions;
-  }
-  return actor;
-}
 
 Response json_response(const Json& body) {
   return {.body = body.dump(-1, ' ', false, Json::error_handler_t::replace)};
@@ -58,7 +45,7 @@ Response show_model(const Services& services, const AuthenticatedCall& call) {
 }
 
 Response own_usage(const Services& services, const AuthenticatedCall& call) {
-  const quota::KeyUsage usage = services.ledger.usage_of(call.principal.key_id);
+  const quota::KeyUsage usage = services.ledger.usage_of(call.principal.lineage);
   return json_response({{"key_id", call.principal.key_id.value()},
                         {"client_id", call.principal.client_id.value()},
                         {"expires_at", call.principal.expires_ms / 1000},
@@ -104,8 +91,24 @@ Response server_status(const Services& services) {
 
 }  // namespace
 
+identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& principal) {
+  identity::Actor actor{
+      .operator_id = principal.client_id.value(),
+      .key_id = principal.key_id.value(),
+      .role = std::string(identity::role_name(principal.role)),
+      .tenant = principal.tenant,
+      .authentication = principal.key_id.value().empty() ? "local_socket" : "api_key",
+      .ip_address = call.address,
+      .request_id = call.request_id.value()};
+  if (principal.rules->permissions != identity::permissions_of(principal.role)) {
+    actor.narrowed_to = principal.rules->permissions;
+  }
+  return actor;
+}
+
 bool audits_itself(Handler handler) {
-  return is_key_admin(handler) || is_catalog(handler);
+  return is_key_admin(handler) || is_catalog(handler) || is_second_factor(handler) ||
+         handler == Handler::rotate_key;
 }
 
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
@@ -135,13 +138,21 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
   const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));
   std::move_only_function<Response()> work = [&services, shared_call, lifetime_days] {
-    if (is_catalog(shared_call->received.route->handler)) {
-      return act_on_catalog(services, actor_of(*shared_call), shared_call->received);
+    const ReceivedCall& received = shared_call->received;
+    const identity::Actor actor = actor_of(received, shared_call->principal);
+    if (is_catalog(received.route->handler)) {
+      return act_on_catalog(services, actor, received);
     }
-    if (shared_call->received.route->handler == Handler::roll_custody) {
+    if (received.route->handler == Handler::roll_custody) {
       return roll_custody(services);
     }
-    return act_on_keys(services, actor_of(*shared_call), shared_call->received, lifetime_days);
+    if (is_second_factor(received.route->handler)) {
+      return act_on_second_factors(services, actor, received);
+    }
+    if (received.route->handler == Handler::rotate_key) {
+      return rotate_key(services, actor, *shared_call, lifetime_days);
+    }
+    return act_on_keys(services, actor, received, lifetime_days);
   };
   Response response = co_await run_blocking<Response>(services.blocking, std::move(work));
   co_return response;

@@ -10,6 +10,10 @@ namespace deepmoat::gateway {
 // The action writes its own audit records (keys: the command line without a server does too).
 [[nodiscard]] bool audits_itself(Handler handler);
 
+// Who did it, for the audit records of what he did.
+[[nodiscard]] identity::Actor actor_of(const ReceivedCall& call,
+                                       const identity::Principal& principal);
+
 // Runs the action of an authenticated call's route.
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services);
 

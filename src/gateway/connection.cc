@@ -13,7 +13,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
+#include <utility>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -162,6 +165,10 @@ class Connection final : public Responder,
     co_return !gone_;
   }
 
+  void add_headers(Headers headers) override {
+    std::ranges::move(headers, std::back_inserter(added_headers_));
+  }
+
   void watch(std::function<void()> gone) override {
     on_gone_ = std::move(gone);
     read_ahead();
@@ -228,8 +235,10 @@ class Connection final : public Responder,
   void set_shared_headers(Message& message, const Headers& headers) {
     message.set("x-request-id", request_id_);
     message.set("x-content-type-options", "nosniff");
-    for (const auto& [name, value] : headers) {
-      message.set(name, value);
+    for (const Headers* const list : {&std::as_const(added_headers_), &headers}) {
+      for (const auto& [name, value] : *list) {
+        message.set(name, value);
+      }
     }
   }
 
@@ -343,6 +352,7 @@ class Connection final : public Responder,
     keep_alive_ = request.keep_alive();
     head_ = request.method() == http::verb::head;
     bytes_sent_ = 0;
+    added_headers_.clear();
     const auto id = choose_request_id(to_view(request["x-request-id"]));
     if (!id) {
       log::error("no randomness for a request id", {{"error", id.error().message}});
@@ -437,6 +447,7 @@ class Connection final : public Responder,
   beast::flat_buffer buffer_;
   std::function<void()> on_gone_;
   std::string request_id_;
+  Headers added_headers_;  // of the answer to come
   std::uint64_t bytes_sent_ = 0;
   unsigned version_ = 11;
   bool keep_alive_ = true;

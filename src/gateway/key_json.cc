@@ -63,6 +63,12 @@ Json key_json(const identity::KeyInfo& key) {
     json["revoked_at"] = key.revoked_ms / 1000;
     json["revoke_reason"] = key.revoke_reason;
   }
+  if (!key.predecessor.value().empty()) {
+    json["predecessor"] = key.predecessor.value();
+  }
+  if (key.overlap_until_ms != 0 && key.state == identity::KeyState::active) {
+    json["overlap_until"] = key.overlap_until_ms / 1000;
+  }
   return json;
 }
 

@@ -5,6 +5,7 @@
 #include "gateway/audit_trail.h"
 #include "gateway/health.h"
 #include "gateway/metrics.h"
+#include "gateway/rotate_key.h"
 #include "gateway/stages/infer.h"
 
 namespace deepmoat::gateway {
@@ -13,8 +14,10 @@ namespace {
 
 // The stages before the effect. None of them waits for anything.
 wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& services,
-                                    wire::RequestReader& reader, AuditTrail& trail) {
+                                    wire::RequestReader& reader, AuditTrail& trail,
+                                    Responder& responder) {
   TRY(AuthenticatedCall authenticated, authenticate(std::move(received), services, trail));
+  responder.add_headers(key_end_headers(authenticated.principal, services.clock.unix_ms()));
   TRY(AdmittedCall admitted, admit(std::move(authenticated), services, reader, trail));
   TRY(ClassifiedCall classified, classify(std::move(admitted), trail));
   return route(std::move(classified), services, trail);
@@ -92,7 +95,7 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
                                     wire::RequestReader& reader) {
   AuditTrail trail(services, services.metrics, received);
   const wire::ErrorShape errors = received.route->errors;
-  auto routed = prepare(std::move(received), services, reader, trail);
+  auto routed = prepare(std::move(received), services, reader, trail, responder);
   if (!routed) {
     co_await refuse(std::move(routed).error(), errors, responder, trail);
     co_return;
@@ -128,6 +131,7 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
     co_await refuse(std::move(authenticated).error(), route_taken.errors, responder, trail);
     co_return;
   }
+  responder.add_headers(key_end_headers(authenticated->principal, services.clock.unix_ms()));
   if (audits_itself(route_taken.handler)) {
     // The key service writes the intent and the result: it does so for the command line too.
     Response response = co_await act(*std::move(authenticated), services);

@@ -44,6 +44,9 @@ class Responder {
   // cut stream rather than a whole one.
   virtual asio::awaitable<bool> end_stream(bool complete) = 0;
 
+  // Headers of this answer, whatever it becomes.
+  virtual void add_headers(Headers headers) = 0;
+
   // Calls `gone` once if the client closes the connection before the answer is whole.
   virtual void watch(std::function<void()> gone) = 0;
 

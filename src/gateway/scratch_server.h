@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/scratch_folder.h"
 #include "crypto/certificate.h"
+#include "crypto/derived_field_cipher.h"
 #include "crypto/key_file.h"
 #include "gateway/raw_client.h"
 #include "gateway/server.h"
@@ -143,6 +144,13 @@ class ScratchServer {
     tenants_ = std::make_unique<identity::TenantService>(
         *database_,
         [this](audit::Record record) { return log_->append_and_wait(std::move(record)); }, clock_);
+    const identity::AppendAudit append = [this](audit::Record record) {
+      return log_->append_and_wait(std::move(record));
+    };
+    factors_ = std::make_unique<identity::SecondFactors>(*database_, append, authenticator_,
+                                                         cipher_, secrets_, clock_);
+    rotation_ = std::make_unique<identity::KeyRotation>(*database_, append, *keys_, authenticator_,
+                                                        authority_, *factors_, clock_);
     auto backend = std::make_unique<ScriptedBackend>();
     backend_ = backend.get();
     std::vector<Model> list;
@@ -153,6 +161,11 @@ class ScratchServer {
     services_ = std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
                                            authenticator_, failures_, *keys_, *tenants_, ledger_,
                                            *models_, blocking_);
+    services_ =
+        std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
+                                   authenticator_, failures_, *keys_, ledger_, *models_, blocking_);
+    services_->second_factors = factors_.get();
+    services_->rotation = rotation_.get();
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -221,6 +234,9 @@ class ScratchServer {
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<identity::KeyService> keys_;
   std::unique_ptr<identity::TenantService> tenants_;
+  crypto::DerivedFieldCipher cipher_{secrets_.signing};
+  std::unique_ptr<identity::SecondFactors> factors_;
+  std::unique_ptr<identity::KeyRotation> rotation_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

@@ -19,7 +19,9 @@
 #include "gateway/models.h"
 #include "identity/authenticator.h"
 #include "identity/failure_limiter.h"
+#include "identity/key_rotation.h"
 #include "identity/key_service.h"
+#include "identity/second_factor.h"
 #include "identity/tenant_service.h"
 #include "quota/ledger.h"
 
@@ -61,6 +63,8 @@ struct Services {
   backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
   const Custody* custody = nullptr;      // none: the root keys are not watched
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
+  identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
+  identity::KeyRotation* rotation = nullptr;
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 

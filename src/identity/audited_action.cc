@@ -26,7 +26,8 @@ Result<> end_action(const AppendAudit& append, audit::Record record, const Audit
   const bool refused =
       failure != nullptr &&
       (failure->code == Code::invalid_argument || failure->code == Code::not_found ||
-       failure->code == Code::already_exists || failure->code == Code::permission_denied);
+       failure->code == Code::already_exists || failure->code == Code::permission_denied ||
+       failure->code == Code::unauthenticated || failure->code == Code::resource_exhausted);
   record.phase = audit::Phase::result;
   record.resource = action.resource;
   record.outcome = failure == nullptr ? audit::Outcome::success

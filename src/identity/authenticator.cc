@@ -6,6 +6,8 @@
 #include <boost/smart_ptr/atomic_shared_ptr.hpp>
 #include <boost/smart_ptr/make_shared.hpp>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -18,11 +20,40 @@ namespace deepmoat::identity {
 
 namespace {
 
+// A key and those that take its place; shared by all snapshots, so that the first use of a
+// successor is seen whatever snapshot it happens in.
+struct Succession {
+  std::atomic<bool> begun = false;
+};
+
 struct Entry {
   Principal principal;
   UnixMillis created_ms = 0;
+  UnixMillis expires_ms = 0;        // its own end
+  UnixMillis overlap_until_ms = 0;  // 0: it was not rotated
   bool revoked = false;
+  KeyId predecessor;
+  std::shared_ptr<Succession> begins;    // with its first use; none: it takes nobody's place
+  std::shared_ptr<Succession> ended_by;  // none: nothing takes its place
 };
+
+enum class Purpose : std::uint8_t { call, rotation };
+
+// Why the key may not be used; none: it may.
+std::optional<AuthFailureKind> end_of(const Entry& entry, Purpose purpose, UnixMillis latest_ms) {
+  if (entry.revoked) {
+    return AuthFailureKind::revoked;
+  }
+  const bool overlap_over = entry.overlap_until_ms != 0 && latest_ms >= entry.overlap_until_ms;
+  if (overlap_over || (entry.ended_by && entry.ended_by->begun.load())) {
+    return AuthFailureKind::replaced;
+  }
+  const UnixMillis grace_ms = purpose == Purpose::rotation ? kRotationGraceMs : 0;
+  if (latest_ms >= entry.expires_ms + grace_ms) {
+    return AuthFailureKind::expired;
+  }
+  return std::nullopt;
+}
 
 // A lookup value is the output of an HMAC under a secret pepper: its first bytes are as good a
 // hash as any, and nobody outside can choose them to collide.
@@ -36,8 +67,36 @@ struct LookupHash {
 
 struct Snapshot {
   std::unordered_map<crypto::Digest, Entry, LookupHash> by_lookup;
-  std::unordered_map<KeyId, const Entry*> by_id;  // into by_lookup, whose nodes do not move
+  std::unordered_map<KeyId, Entry*> by_id;  // into by_lookup, whose nodes do not move
+  std::unordered_map<KeyId, std::shared_ptr<Succession>> successions;  // by the key that goes
+
+  [[nodiscard]] const Entry* find(const KeyId& key_id) const {
+    const auto found = by_id.find(key_id);
+    return found == by_id.end() ? nullptr : found->second;
+  }
 };
+
+// Ties each key to the one whose place it takes.
+void tie_successions(Snapshot& snapshot, const Snapshot& before) {
+  for (auto& [lookup, entry] : snapshot.by_lookup) {
+    const auto predecessor = snapshot.by_id.find(entry.predecessor);
+    if (predecessor == snapshot.by_id.end()) {
+      continue;
+    }
+    std::shared_ptr<Succession>& shared = snapshot.successions[entry.predecessor];
+    if (!shared) {
+      const auto known = before.successions.find(entry.predecessor);
+      shared = known == before.successions.end() ? std::make_shared<Succession>() : known->second;
+    }
+    // How the first use is written down: the overlap ended when the successor was made. Two columns
+    // say so, and no clock that is set back can deny it.
+    if (predecessor->second->overlap_until_ms <= entry.created_ms) {
+      shared->begun.store(true);
+    }
+    entry.begins = shared;
+    predecessor->second->ended_by = shared;
+  }
+}
 
 std::optional<std::pair<crypto::Digest, Entry>> entry_of(const store::KeyRow& row) {
   const Result<std::string> lookup = from_hex(row.lookup);
@@ -52,16 +111,25 @@ std::optional<std::pair<crypto::Digest, Entry>> entry_of(const store::KeyRow& ro
     return std::nullopt;
   }
   std::ranges::copy(*lookup, digest.begin());
+  const bool rotated = row.overlap_until_ms != 0;
   return std::pair(
-      digest, Entry{.principal = {.key_id = KeyId(row.key_id),
-                                  .client_id = ClientId(row.client_id),
-                                  .tenant = TenantId(row.tenant),
-                                  .role = *role,
-                                  .kind = *kind,
-                                  .expires_ms = row.expires_ms,
-                                  .rules = std::make_shared<const KeyRules>(*std::move(rules))},
-                    .created_ms = row.created_ms,
-                    .revoked = row.revoked_ms != 0});
+      digest,
+      Entry{.principal = {.key_id = KeyId(row.key_id),
+                          .client_id = ClientId(row.client_id),
+                          .tenant = TenantId(row.tenant),
+                          .role = *role,
+                          .kind = *kind,
+                          .expires_ms = rotated ? std::min(row.expires_ms, row.overlap_until_ms)
+                                                : row.expires_ms,
+                          .rules = std::make_shared<const KeyRules>(*std::move(rules)),
+                          .lineage = KeyId(row.lineage.empty() ? row.key_id : row.lineage)},
+            .created_ms = row.created_ms,
+            .expires_ms = row.expires_ms,
+            .overlap_until_ms = row.overlap_until_ms,
+            .revoked = row.revoked_ms != 0,
+            .predecessor = KeyId(row.predecessor),
+            .begins = nullptr,
+            .ended_by = nullptr});
 }
 
 // The key did not prove itself, so the failure names nobody.
@@ -121,6 +189,8 @@ std::string_view failure_code(AuthFailureKind kind) {
       return "invalid_api_key";
     case AuthFailureKind::revoked:
       return "key_revoked";
+    case AuthFailureKind::replaced:
+      return "key_replaced";
     case AuthFailureKind::expired:
       return "key_expired";
   }
@@ -138,8 +208,11 @@ std::string_view failure_message(AuthFailureKind kind) {
              "used from this address.";
     case AuthFailureKind::revoked:
       return "The API key was revoked. Ask your administrator for a new one.";
+    case AuthFailureKind::replaced:
+      return "The API key was rotated, and the new one has taken its place. Use the new one.";
     case AuthFailureKind::expired:
-      return "The API key has expired. Ask your administrator for a new one.";
+      return "The API key has expired. Rotate it with a one-time password within 14 days of its "
+             "end, or ask your administrator for a new one.";
   }
   return "The API key is not valid here.";
 }
@@ -169,6 +242,37 @@ class Authenticator::Impl {
     return std::max(now_ms, newest);
   }
 
+  std::expected<Principal, AuthFailure> check(std::string_view presented, Purpose purpose,
+                                              UnixMillis now_ms, std::string_view address) {
+    const UnixMillis latest_ms = latest(now_ms);
+    const std::optional<ParsedKey> key = parse_key(presented, options_.accept_bare_keys);
+    if (!key) {
+      return unproved(AuthFailureKind::malformed);
+    }
+    const boost::shared_ptr<const Snapshot> snapshot = snapshot_.load();
+    const Entry* const found = find(*snapshot, *key);
+    const Entry& entry = found != nullptr ? *found : dummy_;
+    // The snapshot holds rows with a good MAC only, so this proves key and row together.
+    const bool proof =
+        authority_.check(key->mac, key->salt, entry.principal.client_id.value(), entry.created_ms);
+    const bool from_here = entry.principal.rules->ip_ranges.contain(address);
+    if (!proof || found == nullptr) {
+      return unproved(AuthFailureKind::unknown);
+    }
+    if (!from_here) {
+      // Before anything else is said: from elsewhere a key looks like none, ended or not.
+      return std::unexpected(proved(AuthFailureKind::elsewhere, entry.principal));
+    }
+    if (const auto ended = end_of(entry, purpose, latest_ms)) {
+      return std::unexpected(proved(*ended, entry.principal));
+    }
+    Principal principal = entry.principal;
+    if (entry.begins && !entry.begins->begun.load() && !entry.begins->begun.exchange(true)) {
+      principal.replaced = entry.predecessor;
+    }
+    return principal;
+  }
+
   const Entry* find(const Snapshot& snapshot, const ParsedKey& key) const {
     if (key.kind) {
       const auto found = snapshot.by_lookup.find(authority_.lookup(key.shown));
@@ -192,32 +296,19 @@ Authenticator::~Authenticator() = default;
 std::expected<Principal, AuthFailure> Authenticator::authenticate(std::string_view presented,
                                                                   UnixMillis now_ms,
                                                                   std::string_view address) const {
+  return impl_->check(presented, Purpose::call, now_ms, address);
+}
+
+std::expected<Principal, AuthFailure> Authenticator::authenticate_for_rotation(
+    std::string_view presented, UnixMillis now_ms, std::string_view address) const {
+  return impl_->check(presented, Purpose::rotation, now_ms, address);
+}
+
+bool Authenticator::may_rotate(const KeyId& key_id, UnixMillis now_ms) const {
   const UnixMillis latest_ms = impl_->latest(now_ms);
-  const std::optional<ParsedKey> key = parse_key(presented, impl_->options_.accept_bare_keys);
-  if (!key) {
-    return unproved(AuthFailureKind::malformed);
-  }
   const boost::shared_ptr<const Snapshot> snapshot = impl_->snapshot_.load();
-  const Entry* const found = impl_->find(*snapshot, *key);
-  const Entry& entry = found != nullptr ? *found : impl_->dummy_;
-  // The snapshot holds rows with a good MAC only, so this proves key and row together.
-  const bool proof = impl_->authority_.check(key->mac, key->salt, entry.principal.client_id.value(),
-                                             entry.created_ms);
-  const bool from_here = entry.principal.rules->ip_ranges.contain(address);
-  if (!proof || found == nullptr) {
-    return unproved(AuthFailureKind::unknown);
-  }
-  if (!from_here) {
-    // Before anything else is said: from elsewhere a key looks like none, ended or not.
-    return std::unexpected(proved(AuthFailureKind::elsewhere, entry.principal));
-  }
-  if (entry.revoked) {
-    return std::unexpected(proved(AuthFailureKind::revoked, entry.principal));
-  }
-  if (latest_ms >= entry.principal.expires_ms) {
-    return std::unexpected(proved(AuthFailureKind::expired, entry.principal));
-  }
-  return entry.principal;
+  const Entry* const entry = snapshot->find(key_id);
+  return entry != nullptr && !end_of(*entry, Purpose::rotation, latest_ms);
 }
 
 std::size_t Authenticator::replace(std::span<const store::KeyRow> rows) {
@@ -235,6 +326,7 @@ std::size_t Authenticator::replace(std::span<const store::KeyRow> rows) {
       next->by_id.emplace(place->second.principal.key_id, &place->second);
     }
   }
+  tie_successions(*next, *impl_->snapshot_.load());
   impl_->snapshot_.store(std::move(next));
   impl_->generation_.fetch_add(1, std::memory_order_release);
   return refused;
@@ -243,13 +335,16 @@ std::size_t Authenticator::replace(std::span<const store::KeyRow> rows) {
 bool Authenticator::still_valid(const KeyId& key_id, UnixMillis now_ms) const {
   const UnixMillis latest_ms = impl_->latest(now_ms);
   const boost::shared_ptr<const Snapshot> snapshot = impl_->snapshot_.load();
-  const auto found = snapshot->by_id.find(key_id);
-  return found != snapshot->by_id.end() && !found->second->revoked &&
-         latest_ms < found->second->principal.expires_ms;
+  const Entry* const entry = snapshot->find(key_id);
+  return entry != nullptr && !entry->revoked && latest_ms < entry->expires_ms;
 }
 
 void Authenticator::observe_time(UnixMillis now_ms) const {
   impl_->latest(now_ms);
+}
+
+UnixMillis Authenticator::latest_ms(UnixMillis now_ms) const {
+  return impl_->latest(now_ms);
 }
 
 std::uint64_t Authenticator::generation() const {

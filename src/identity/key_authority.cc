@@ -12,6 +12,7 @@ namespace deepmoat::identity {
 
 namespace {
 
+constexpr std::size_t kKeyIdRandomBytes = 12;
 constexpr std::size_t kSaltBytes = kKeySaltDigits / 2;
 constexpr std::size_t kMacBytes = kKeyMacDigits / 2;
 // A version has a secret of its own: a MAC of one says nothing about a row of another.
@@ -90,10 +91,13 @@ std::string attribute_bytes(const store::KeyRow& row) {
   put(bytes, row.tokens_per_minute);
   put(bytes, row.concurrent_calls);
   put(bytes, row.labels);
+  put(bytes, row.predecessor);
+  put(bytes, row.lineage);
+  put(bytes, row.overlap_until_ms);
   return bytes;
 }
 
-// Of a row that is bound to nothing.
+// Of a row that is bound to nothing and follows no other.
 const std::string& no_attribute_bytes() {
   static const std::string bytes = attribute_bytes(store::KeyRow());
   return bytes;
@@ -128,6 +132,11 @@ Result<Secret> KeyAuthority::make_key(KeyKind kind, std::string_view client_id,
   const Secret whole(std::move(body));
   wipe(std::as_writable_bytes(std::span(mac)));
   return compose_key(kind, whole.reveal());
+}
+
+Result<std::string> KeyAuthority::make_key_id() {
+  TRY(const std::string random, random_bytes(kKeyIdRandomBytes));
+  return std::string(kKeyIdPrefix) + to_hex(random);
 }
 
 crypto::Digest KeyAuthority::lookup(std::string_view shown) const {

@@ -18,6 +18,7 @@
 namespace deepmoat::identity {
 
 inline constexpr std::int64_t kRowMacVersion = 2;  // of rows that are written now
+inline constexpr std::string_view kKeyIdPrefix = "key_";
 
 class KeyAuthority {
  public:
@@ -27,6 +28,9 @@ class KeyAuthority {
   // Code::unavailable without entropy.
   [[nodiscard]] Result<Secret> make_key(KeyKind kind, std::string_view client_id,
                                         UnixMillis created_ms) const;
+
+  // A new name for a key: random, and no part of the key. Code::unavailable without entropy.
+  [[nodiscard]] static Result<std::string> make_key_id();
 
   // HMAC(pepper, shown form): the index of a key's row.
   [[nodiscard]] crypto::Digest lookup(std::string_view shown) const;

@@ -6,15 +6,12 @@
 #include <utility>
 
 #include "base/hex.h"
-#include "base/random.h"
 
 namespace deepmoat::identity {
 
 namespace {
 
 constexpr std::string_view kRootIdSetting = "root_key_file_id";
-constexpr std::string_view kKeyIdPrefix = "key_";
-constexpr std::size_t kKeyIdRandomBytes = 12;
 
 bool right_of(const Actor& actor, const std::string& tenant) {
   return reaches(actor.tenant, TenantId(tenant));
@@ -41,6 +38,8 @@ std::string_view state_name(KeyState state) {
       return "revoked";
     case KeyState::expired:
       return "expired";
+    case KeyState::replaced:
+      return "replaced";
     case KeyState::corrupt:
       return "corrupt";
   }
@@ -92,12 +91,16 @@ KeyInfo KeyService::info_of(const store::KeyRow& row) const {
                .expires_ms = row.expires_ms,
                .revoked_ms = row.revoked_ms,
                .revoke_reason = row.revoke_reason,
+               .predecessor = KeyId(row.predecessor),
+               .overlap_until_ms = row.overlap_until_ms,
                .state = KeyState::active,
                .attributes = attributes_of(row)};
   if (!authority_.row_intact(row)) {
     info.state = KeyState::corrupt;
   } else if (row.revoked_ms != 0) {
     info.state = KeyState::revoked;
+  } else if (row.overlap_until_ms != 0 && clock_.unix_ms() >= row.overlap_until_ms) {
+    info.state = KeyState::replaced;
   } else if (clock_.unix_ms() >= row.expires_ms) {
     info.state = KeyState::expired;
   }
@@ -125,15 +128,12 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
         }
         CHECK_OK(rules);
         CHECK_OK(check_grant(actor, rules->permissions));
-        if (may_issue_) {
-          CHECK_OK(may_issue_());
-        }
+        CHECK_OK(may_issue());
         const UnixMillis now_ms = clock_.unix_ms();
         const KeyKind kind = kind_of(request.role);
         TRY(Secret shown, authority_.make_key(kind, request.client_id, now_ms));
-        TRY(const std::string id, random_bytes(kKeyIdRandomBytes));
         store::KeyRow row;
-        row.key_id = std::string(kKeyIdPrefix) + to_hex(id);
+        TRY(row.key_id, KeyAuthority::make_key_id());
         row.lookup = to_hex(crypto::view(authority_.lookup(shown.reveal())));
         row.client_id = request.client_id;
         row.kind = kind_name(kind);

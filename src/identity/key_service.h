@@ -43,7 +43,8 @@ enum class KeyState : std::uint8_t {
   active,
   revoked,
   expired,
-  corrupt,  // the row's MAC does not fit: nobody can use it
+  replaced,  // rotated, and its successor was used or the overlap is over
+  corrupt,   // the row's MAC does not fit: nobody can use it
 };
 [[nodiscard]] std::string_view state_name(KeyState state);
 
@@ -59,6 +60,8 @@ struct KeyInfo {
   UnixMillis expires_ms = 0;
   UnixMillis revoked_ms = 0;  // 0 = not revoked
   std::string revoke_reason;
+  KeyId predecessor = {};           // the key that it took the place of; empty: none
+  UnixMillis overlap_until_ms = 0;  // it was rotated and ends then; 0: it was not
   KeyState state = KeyState::active;
   KeyAttributes attributes = {};
 };
@@ -84,6 +87,7 @@ class KeyService {
   void ask_before_issuing(std::function<Result<>()> may_issue) {
     may_issue_ = std::move(may_issue);
   }
+  [[nodiscard]] Result<> may_issue() const { return may_issue_ ? may_issue_() : Result<>{}; }
 
   // Errors of all: Code::unavailable when the log or the database cannot be written,
   // Code::invalid_argument with the field, Code::permission_denied for another's tenant, and for
@@ -103,6 +107,11 @@ class KeyService {
   // Ends the key at `at_ms`, sooner than it would; never later. In the past: at once.
   Result<KeyInfo> expire(const Actor& actor, std::string_view reference, UnixMillis at_ms);
 
+  // For the other services of keys: what an administrator may see of a row, and a new snapshot
+  // after the rows changed.
+  [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
+  Result<> reload();
+
   // Rows that are refused because their MAC does not fit; for the log at start and for `doctor`.
   [[nodiscard]] std::size_t corrupt_rows() const { return corrupt_rows_; }
 
@@ -112,10 +121,8 @@ class KeyService {
 
   using Edit = std::function<Result<>(store::KeyRow&)>;
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
-  Result<> reload();
   Result<KeyInfo> edit(const Actor& actor, std::string_view name, std::string_view reference,
                        std::string_view detail, const Edit& apply);
-  [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
 
   store::Database& database_;
   AppendAudit append_;

@@ -26,6 +26,7 @@ constexpr std::array kTable{
     Row{Permission::see_logprobs, "see_logprobs", false, true, true, false},
     Row{Permission::see_models, "see_models", true, true, true, false},
     Row{Permission::see_own_usage, "see_own_usage", true, true, true, false},
+    Row{Permission::rotate_own_key, "rotate_own_key", true, true, true, true},
     Row{Permission::see_status, "see_status", false, true, true, false},
     Row{Permission::change_parameters, "change_parameters", false, true, true, false},
     Row{Permission::manage_keys, "manage_keys", false, false, true, false},

@@ -18,6 +18,7 @@ enum class Permission : std::uint8_t {
   see_logprobs,       // log probabilities of the tokens of an answer
   see_models,         // the list of models
   see_own_usage,      // usage and limits of the caller's own key
+  rotate_own_key,     // give the caller's own key a successor, with a one-time password
   see_status,         // queues, workers and usage of all keys of the tenant
   change_parameters,  // reload, limits, load and unload models
   manage_keys,        // create, list, show, change, revoke, expire; tenants too
@@ -25,10 +26,10 @@ enum class Permission : std::uint8_t {
 };
 
 inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
-inline constexpr std::array kPermissions{Permission::call_models, Permission::see_logprobs,
-                                         Permission::see_models,  Permission::see_own_usage,
-                                         Permission::see_status,  Permission::change_parameters,
-                                         Permission::manage_keys, Permission::read_audit};
+inline constexpr std::array kPermissions{
+    Permission::call_models,       Permission::see_logprobs,   Permission::see_models,
+    Permission::see_own_usage,     Permission::rotate_own_key, Permission::see_status,
+    Permission::change_parameters, Permission::manage_keys,    Permission::read_audit};
 
 // The tenant of keys that name none. Its administrators and operators run the installation, so
 // they reach every tenant.

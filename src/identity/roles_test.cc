@@ -12,13 +12,14 @@ namespace {
 TEST(Roles, MayDoWhatWasPromisedAndNothingElse) {
   using enum Permission;
   const std::map<Role, std::set<Permission>> promised{
-      {Role::user, {call_models, see_models, see_own_usage}},
+      {Role::user, {call_models, see_models, see_own_usage, rotate_own_key}},
       {Role::operator_,
-       {call_models, see_logprobs, see_models, see_own_usage, see_status, change_parameters}},
+       {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
+        change_parameters}},
       {Role::admin,
-       {call_models, see_logprobs, see_models, see_own_usage, see_status, change_parameters,
-        manage_keys}},
-      {Role::auditor, {read_audit}}};
+       {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
+        change_parameters, manage_keys}},
+      {Role::auditor, {rotate_own_key, read_audit}}};
   for (const Role role : kRoles) {
     for (const Permission permission : kPermissions) {
       EXPECT_EQ(allowed(role, permission), promised.at(role).contains(permission))
@@ -105,6 +106,7 @@ TEST(Roles, PrintTheTable) {
             "| see_logprobs | - | yes | yes | - |\n"
             "| see_models | yes | yes | yes | - |\n"
             "| see_own_usage | yes | yes | yes | - |\n"
+            "| rotate_own_key | yes | yes | yes | yes |\n"
             "| see_status | - | yes | yes | - |\n"
             "| change_parameters | - | yes | yes | - |\n"
             "| manage_keys | - | - | yes | - |\n"

@@ -19,7 +19,8 @@ constexpr int kResultCodeBits = 0xff;  // SQLite's extended codes keep the prima
 constexpr std::string_view kColumns =
     "key_id, lookup, client_id, kind, role, tenant, label, created_ms, expires_ms, revoked_ms, "
     "revoke_reason, models, adapter, adapter_only, ip_ranges, data_class, scopes, "
-    "requests_per_minute, tokens_per_minute, concurrent_calls, labels, mac_version, row_mac";
+    "requests_per_minute, tokens_per_minute, concurrent_calls, labels, predecessor, lineage, "
+    "overlap_until_ms, mac_version, row_mac";
 
 // SOCI binds long long; the fixed-width types are long on this platform.
 struct BoundRow {
@@ -32,6 +33,7 @@ struct BoundRow {
         requests_per_minute(row.requests_per_minute),
         tokens_per_minute(row.tokens_per_minute),
         concurrent_calls(row.concurrent_calls),
+        overlap_until_ms(row.overlap_until_ms),
         mac_version(row.mac_version) {}
   BoundRow() = default;
 
@@ -43,6 +45,7 @@ struct BoundRow {
   long long requests_per_minute = 0;
   long long tokens_per_minute = 0;
   long long concurrent_calls = 0;
+  long long overlap_until_ms = 0;
   long long mac_version = 0;
 
   // One list of columns for reading and for writing.
@@ -69,6 +72,9 @@ struct BoundRow {
     bind(statement, tokens_per_minute);
     bind(statement, concurrent_calls);
     bind(statement, row.labels);
+    bind(statement, row.predecessor);
+    bind(statement, row.lineage);
+    bind(statement, overlap_until_ms);
     bind(statement, mac_version);
     bind(statement, row.row_mac);
   }
@@ -83,6 +89,7 @@ struct BoundRow {
     copy.tokens_per_minute = tokens_per_minute;
     copy.concurrent_calls = concurrent_calls;
     copy.mac_version = mac_version;
+    copy.overlap_until_ms = overlap_until_ms;
     return copy;
   }
 };
@@ -180,7 +187,7 @@ Result<> Database::insert_key(const KeyRow& row) {
     statement.alloc();
     statement.prepare("INSERT INTO api_keys (" + std::string(kColumns) +
                       ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, "
-                      ":q, :r, :s, :t, :u, :v, :w)");
+                      ":q, :r, :s, :t, :u, :v, :w, :x, :y, :z)");
     statement.define_and_bind();
     statement.execute(true);
     return {};
@@ -199,7 +206,9 @@ Result<> Database::update_key(const KeyRow& row) {
         "tenant = :f, label = :g, created_ms = :h, expires_ms = :i, revoked_ms = :j, "
         "revoke_reason = :k, models = :l, adapter = :m, adapter_only = :n, ip_ranges = :o, "
         "data_class = :p, scopes = :q, requests_per_minute = :r, tokens_per_minute = :s, "
-        "concurrent_calls = :t, labels = :u, mac_version = :v, row_mac = :w WHERE key_id = :x");
+        "concurrent_calls = :t, labels = :u, predecessor = :v, lineage = :w, overlap_until_ms = "
+        ":x, "
+        "mac_version = :y, row_mac = :z WHERE key_id = :id");
     statement.define_and_bind();
     statement.execute(true);
     if (statement.get_affected_rows() != 1) {
@@ -261,6 +270,15 @@ Result<> Database::set_setting(std::string_view name, std::string_view value) {
     impl_->session_ << "INSERT INTO settings (name, value) VALUES (:name, :value) "
                        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         soci::use(name_text), soci::use(value_text);
+    return {};
+  });
+}
+
+Result<> Database::transaction(const std::function<Result<>()>& body) {
+  return impl_->guarded([&]() -> Result<> {
+    soci::transaction transaction(impl_->session_);  // rolls back when it is not committed
+    CHECK_OK(body());
+    transaction.commit();
     return {};
   });
 }

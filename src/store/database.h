@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,10 @@ struct KeyRow {
   std::int64_t tokens_per_minute = 0;
   std::int64_t concurrent_calls = 0;
   std::string labels = {};  // name=value
+  // Keys that follow one another (identity/key_rotation.h).
+  std::string predecessor = {};     // key id of the key that this one took the place of
+  std::string lineage = {};         // key id of the first of the line; empty: it is that itself
+  UnixMillis overlap_until_ms = 0;  // end of a key that was rotated; 0 = it was not
   // HMAC over all of the above, 64 hex digits (docs/formats/keys.md). Version 1 is of rows from
   // before there was anything to bind a key to.
   std::int64_t mac_version = 1;
@@ -82,6 +87,24 @@ struct ModelRow {
   bool operator==(const ModelRow&) const = default;
 };
 
+// A client's second factor: what makes one-time passwords (identity/second_factor.h says what each
+// field means). No column holds the secret or a recovery code in the open.
+struct SecondFactorRow {
+  std::string tenant;
+  std::string client_id;
+  std::string algorithm;  // "totp-sha1", "totp-sha256", "totp-sm3"
+  std::string secret;     // sealed by a crypto::FieldCipher, in hex
+  std::string recovery;   // a MAC of 64 hex digits for each unused code, one after the other
+  UnixMillis enrolled_ms = 0;
+  UnixMillis confirmed_ms = 0;    // 0 = it does not count yet
+  std::int64_t last_counter = 0;  // of the newest code that was accepted
+  std::int64_t failures = 0;      // in a row
+  UnixMillis locked_until_ms = 0;
+  std::string row_mac;  // HMAC over all of the above, 64 hex digits
+
+  bool operator==(const SecondFactorRow&) const = default;
+};
+
 class Database {
  public:
   // Opens or creates the file (mode 0600) and applies the migrations that it lacks.
@@ -109,6 +132,16 @@ class Database {
   Result<> update_tenant(const TenantRow& row);
   // Sorted by name.
   Result<std::vector<TenantRow>> list_tenants();
+  // Replaces the row of the same tenant and client, or adds it.
+  Result<> put_second_factor(const SecondFactorRow& row);
+  Result<std::optional<SecondFactorRow>> find_second_factor(std::string_view tenant,
+                                                            std::string_view client_id);
+  // Code::not_found when there is none.
+  Result<> erase_second_factor(std::string_view tenant, std::string_view client_id);
+
+  // All that `body` writes becomes durable together, or, when it fails, none of it. Not for
+  // insert_model(), which has a transaction of its own.
+  Result<> transaction(const std::function<Result<>()>& body);
 
   // Code::already_exists for a number or a SHA-256 that the name has.
   Result<> insert_model(const ModelRow& row);

@@ -88,10 +88,37 @@ INSERT INTO tenants (name, organisation, label, created_ms)
 SELECT tenant, '', '', min(created_ms) FROM api_keys GROUP BY tenant)sql",
 };
 
+constexpr std::array<std::string_view, 1> kSecondFactors{
+    R"sql(
+CREATE TABLE second_factors (
+  tenant          TEXT    NOT NULL,
+  client_id       TEXT    NOT NULL,
+  algorithm       TEXT    NOT NULL,
+  secret          TEXT    NOT NULL,
+  recovery        TEXT    NOT NULL,
+  enrolled_ms     INTEGER NOT NULL,
+  confirmed_ms    INTEGER NOT NULL,
+  last_counter    INTEGER NOT NULL,
+  failures        INTEGER NOT NULL,
+  locked_until_ms INTEGER NOT NULL,
+  row_mac         TEXT    NOT NULL CHECK (length(row_mac) = 64),
+  PRIMARY KEY (tenant, client_id)
+) STRICT)sql",
+};
+
+// Keys that follow one another.
+constexpr std::array<std::string_view, 3> kKeySuccession{
+    "ALTER TABLE api_keys ADD COLUMN predecessor TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN lineage TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_keys ADD COLUMN overlap_until_ms INTEGER NOT NULL DEFAULT 0",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
     Migration{3, "attributes of keys, and tenants", kAttributesAndTenants},
+    Migration{4, "second factors", kSecondFactors},
+    Migration{5, "keys that follow one another", kKeySuccession},
 };
 
 }  // namespace

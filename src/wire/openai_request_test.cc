@@ -569,6 +569,27 @@ TEST(AdminBodies, ReasonAndExpiry) {
   EXPECT_EQ(reader.expires_at(R"({"expires_at":-1})").error().param, "expires_at");
 }
 
+TEST(SecondFactorRequests, AreRead) {
+  RequestReader reader;
+  const auto least = reader.second_factor(R"({"client_id":"app"})");
+  ASSERT_TRUE(least);
+  EXPECT_EQ(least->client_id, "app");
+  EXPECT_EQ(least->tenant, "default");
+  EXPECT_EQ(least->algorithm, "totp-sha1");
+  EXPECT_EQ(least->one_time_password, "");
+  const auto all = reader.second_factor(
+      R"({"client_id":"a","tenant":"t","algorithm":"totp-sm3","one_time_password":"000001"})");
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->tenant, "t");
+  EXPECT_EQ(all->algorithm, "totp-sm3");
+  EXPECT_EQ(all->one_time_password, "000001");
+  EXPECT_EQ(reader.second_factor("{}").error().param, "client_id");
+  EXPECT_EQ(reader.one_time_password(R"({"one_time_password":"000001"})").value(), "000001");
+  EXPECT_EQ(reader.one_time_password("{}").error().code, "missing_required_parameter");
+  EXPECT_EQ(reader.one_time_password(R"({"one_time_password":1})").error().code, "invalid_type")
+      << "a number has lost its zeros";
+}
+
 // Whatever somebody sends is a value, or a refusal that is his fault and says so.
 template <class T>
 void must_be_decided(const OrRefusal<T>& answer) {
@@ -595,6 +616,8 @@ void read_every_way(const std::string& body) {
   must_be_decided(reader.change_tenant(body));
   must_be_decided(reader.reason(body));
   must_be_decided(reader.expires_at(body));
+  must_be_decided(reader.second_factor(body));
+  must_be_decided(reader.one_time_password(body));
 }
 
 RC_GTEST_PROP(Requests, AnyBytesAreDecided, (const std::string& body)) {

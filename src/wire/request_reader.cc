@@ -120,6 +120,32 @@ OrRefusal<std::string> RequestReader::reason(std::string_view body) {
   return std::move(reason).value_or("");
 }
 
+OrRefusal<SecondFactorRequest> RequestReader::second_factor(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  SecondFactorRequest request;
+  TRY(auto client_id, read_text(object, "client_id"));
+  if (!client_id) {
+    return refuse_missing("client_id");
+  }
+  request.client_id = *std::move(client_id);
+  TRY(auto tenant, read_text(object, "tenant"));
+  request.tenant = std::move(tenant).value_or("default");
+  TRY(auto algorithm, read_text(object, "algorithm"));
+  request.algorithm = std::move(algorithm).value_or("totp-sha1");
+  TRY(auto code, read_text(object, "one_time_password"));
+  request.one_time_password = std::move(code).value_or("");
+  return request;
+}
+
+OrRefusal<std::string> RequestReader::one_time_password(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  TRY(auto code, read_text(object, "one_time_password"));
+  if (!code) {
+    return refuse_missing("one_time_password");
+  }
+  return *std::move(code);
+}
+
 OrRefusal<std::int64_t> RequestReader::expires_at(std::string_view body) {
   TRY(const Object object, parser_->parse(body));
   TRY(const auto at, read_integer(object, "expires_at", 0, 100'000'000'000));

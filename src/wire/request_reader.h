@@ -16,6 +16,14 @@ struct CreateKeyRequest;  // wire/key_request.h
 struct KeyFields;
 struct TenantRequest;
 
+// POST /admin/v1/second-factors and what is below it
+struct SecondFactorRequest {
+  std::string client_id;
+  std::string tenant;
+  std::string algorithm;          // of an enrolment
+  std::string one_time_password;  // of a confirmation; empty: absent
+};
+
 // Parses JSON bodies. Holds the parser's memory, so one a thread is enough; not thread-safe.
 class RequestReader {
  public:
@@ -42,6 +50,9 @@ class RequestReader {
   [[nodiscard]] OrRefusal<TenantRequest> change_tenant(std::string_view body);
   // {"reason": "..."}; an empty body gives an empty reason.
   [[nodiscard]] OrRefusal<std::string> reason(std::string_view body);
+  [[nodiscard]] OrRefusal<SecondFactorRequest> second_factor(std::string_view body);
+  // {"one_time_password": "..."}
+  [[nodiscard]] OrRefusal<std::string> one_time_password(std::string_view body);
   // {"expires_at": unix seconds}
   [[nodiscard]] OrRefusal<std::int64_t> expires_at(std::string_view body);
 

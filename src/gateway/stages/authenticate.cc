@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "gateway/admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/call.h"
+#include "gateway/rotate_key.h"
 #include "gateway/services.h"
 
 namespace deepmoat::gateway {
@@ -33,7 +35,9 @@ wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
 
 wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services,
                                               AuditTrail& trail) {
-  if (call.local_uid) {
+  // A key is rotated by whoever holds it: the owner of the socket has none.
+  const bool rotates = call.route->handler == Handler::rotate_key;
+  if (call.local_uid && !rotates) {
     trail.record.authentication = "local_socket";
     return local_principal(*call.local_uid);
   }
@@ -54,8 +58,11 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
   }
-  auto principal = services.authenticator.authenticate(call.presented_key, services.clock.unix_ms(),
-                                                       call.address);
+  const UnixMillis now_ms = services.clock.unix_ms();
+  auto principal =
+      rotates ? services.authenticator.authenticate_for_rotation(call.presented_key, now_ms,
+                                                                 call.address)
+              : services.authenticator.authenticate(call.presented_key, now_ms, call.address);
   if (!principal) {
     services.failures.record_failure(call.address, call.received_ns);
     trail.record.key_id = principal.error().key_id.value();
@@ -76,12 +83,17 @@ wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Service
   trail.record.operator_id = principal.client_id.value();
   trail.record.key_id = principal.key_id.value();
   trail.record.role = identity::role_name(principal.role);
+  if (!principal.replaced.value().empty()) {
+    write_down_first_use(services, actor_of(call, principal), principal.key_id);
+  }
   const auto& needed = call.route->permission;
   if (needed && !principal.may(*needed)) {
-    return std::unexpected(wire::Refusal{.status = 403,
-                                         .type = "permission_error",
-                                         .code = "permission_denied",
-                                         .message = identity::denial_of(principal, *needed)});
+    return std::unexpected(
+        wire::Refusal{.status = 403,
+                      .type = "permission_error",
+                      .code = "permission_denied",
+                      .message = identity::denial_of(principal, *needed),
+                      .headers = key_end_headers(principal, services.clock.unix_ms())});
   }
   return AuthenticatedCall(std::move(call), std::move(principal));
 }

@@ -1,0 +1,20 @@
+// Routes of second factors: an administrator enrols, confirms, shows and removes them.
+#pragma once
+
+#include "gateway/call.h"
+#include "gateway/responder.h"
+#include "gateway/services.h"
+
+namespace deepmoat::gateway {
+
+[[nodiscard]] bool is_second_factor(Handler handler);
+
+// On the blocking thread.
+[[nodiscard]] Response act_on_second_factors(const Services& services, const identity::Actor& actor,
+                                             const ReceivedCall& call);
+
+// The refusal of an error of identity::SecondFactors: codes of its own, and how long to wait.
+[[nodiscard]] wire::Refusal second_factor_refusal(const Services& services, const Error& error,
+                                                  const identity::FactorOwner& owner);
+
+}  // namespace deepmoat::gateway
