@@ -9,6 +9,7 @@
 #include "crypto/crc32.h"
 #include "crypto/digest.h"
 #include "crypto/hmac.h"
+#include "crypto/signature.h"
 
 namespace deepmoat::crypto {
 
@@ -45,6 +46,21 @@ Result<> test_aes_gcm() {
   return expect(!aead_open(key, sealed, associated), "AES-256-GCM refusing an altered tag");
 }
 
+// RFC 8032, section 7.1, test 2.
+Result<> test_ed25519() {
+  TRY(std::string seed,
+      from_hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"));
+  TRY(const std::string answer,
+      from_hex("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+               "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"));
+  TRY(const SigningKey key, SigningKey::from_seed(Secret(std::move(seed))));
+  TRY(const std::string signature, key.sign("\x72"));
+  CHECK_OK(expect(signature == answer, "Ed25519 signing"));
+  CHECK_OK(expect(verify_signature(key.public_key(), "\x72", answer), "Ed25519 verifying"));
+  return expect(!verify_signature(key.public_key(), "\x73", answer),
+                "Ed25519 refusing another message");
+}
+
 }  // namespace
 
 Result<> self_test() {
@@ -68,7 +84,8 @@ Result<> self_test() {
   CHECK_OK(expect(crc32("123456789") == 0xCBF43926U, "CRC-32"));
   CHECK_OK(expect(equal_constant_time("same", "same") && !equal_constant_time("same", "sane"),
                   "constant-time comparison"));
-  return test_aes_gcm();
+  CHECK_OK(test_aes_gcm());
+  return test_ed25519();
 }
 
 }  // namespace deepmoat::crypto

@@ -6,7 +6,8 @@
 
 namespace deepmoat::crypto {
 
-// SHA-256, HMAC-SHA-256 (both code paths), AES-256-GCM and CRC-32 against published vectors.
+// SHA-256, HMAC-SHA-256 (both code paths), AES-256-GCM, CRC-32 and Ed25519 against published
+// vectors.
 // Code::internal names the one that fails.
 [[nodiscard]] Result<> self_test();
 
