@@ -51,14 +51,6 @@ std::string_view state_name(KeyState state) {
   return "unknown";
 }
 
-// What the audit record says of an action. `resource` is completed by the body once it knows.
-struct KeyService::Action {
-  audit::Operation operation;
-  std::string name;
-  std::string resource;
-  std::string detail;  // a revocation's reason
-};
-
 KeyService::KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
                        const KeyAuthority& authority, const Clock& clock)
     : database_(database),
@@ -93,49 +85,6 @@ Result<> KeyService::reload() {
   return {};
 }
 
-// Intent, body, result. The body gets the action, to name the key that it turned out to be about.
-template <class T, class Body>
-Result<T> KeyService::audited(const Actor& actor, Action action, const Body& body) {
-  audit::Record record;
-  record.phase = audit::Phase::intent;
-  record.operation = action.operation;
-  record.request_id = actor.request_id;
-  record.tenant = actor.tenant.value();
-  record.operator_id = actor.operator_id;
-  record.key_id = actor.key_id;
-  record.role = actor.role;
-  record.authentication = actor.authentication;
-  record.ip_address = actor.ip_address;
-  record.action = action.name;
-  record.resource = action.resource;
-  record.reason = action.detail;
-  TRY(const std::uint64_t intent, append_(record));
-
-  Result<T> done = body(action);
-  const bool refused =
-      !done &&
-      (done.error().code == Code::invalid_argument || done.error().code == Code::not_found ||
-       done.error().code == Code::already_exists || done.error().code == Code::permission_denied);
-  record.phase = audit::Phase::result;
-  record.intent_sequence = intent;
-  record.resource = action.resource;
-  record.outcome = done      ? audit::Outcome::success
-                   : refused ? audit::Outcome::refused
-                             : audit::Outcome::failed;
-  if (!done) {
-    record.reason = code_name(done.error().code);
-  }
-  const Result<std::uint64_t> written = append_(std::move(record));
-  if (!written) {
-    return fail(written.error().code,
-                action.name +
-                    ": the audit log took the intent but not the result, so the change "
-                    "may be in force and nothing is answered: " +
-                    written.error().message);
-  }
-  return done;
-}
-
 KeyInfo KeyService::info_of(const store::KeyRow& row) const {
   KeyInfo info{.key_id = KeyId(row.key_id),
                .client_id = ClientId(row.client_id),
@@ -163,8 +112,8 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
   // nothing unchecked that is longer than a name.
   const std::string named = request.client_id.substr(0, 63);
   return audited<CreatedKey>(
-      actor, Action{audit::Operation::write, "key.create", named, ""},
-      [&](Action& action) -> Result<CreatedKey> {
+      append_, actor, AuditedAction{audit::Operation::write, "key.create", named, ""},
+      [&](AuditedAction& action) -> Result<CreatedKey> {
         CHECK_OK(check_name("client_id", request.client_id));
         CHECK_OK(check_name("tenant", request.tenant));
         CHECK_OK(check_text("label", request.label, kLabelBytesMax));
@@ -198,18 +147,27 @@ Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& reque
 }
 
 Result<std::vector<KeyInfo>> KeyService::list(const Actor& actor) {
-  return audited<std::vector<KeyInfo>>(actor, Action{audit::Operation::read, "key.list", "", ""},
-                                       [&](Action&) -> Result<std::vector<KeyInfo>> {
-                                         TRY(const std::vector<store::KeyRow> rows,
-                                             database_.list_keys());
-                                         std::vector<KeyInfo> keys;
-                                         for (const store::KeyRow& row : rows) {
-                                           if (right_of(actor, row.tenant)) {
-                                             keys.push_back(info_of(row));
-                                           }
-                                         }
-                                         return keys;
-                                       });
+  return audited<std::vector<KeyInfo>>(
+      append_, actor, AuditedAction{audit::Operation::read, "key.list", "", ""},
+      [&](AuditedAction&) -> Result<std::vector<KeyInfo>> {
+        TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+        std::vector<KeyInfo> keys;
+        for (const store::KeyRow& row : rows) {
+          if (right_of(actor, row.tenant)) {
+            keys.push_back(info_of(row));
+          }
+        }
+        return keys;
+      });
+}
+
+Result<std::vector<KeyInfo>> KeyService::all_keys() {
+  TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+  std::vector<KeyInfo> keys;
+  for (const store::KeyRow& row : rows) {
+    keys.push_back(info_of(row));
+  }
+  return keys;
 }
 
 Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view reference) {
@@ -248,8 +206,8 @@ Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view refe
 }
 
 Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference) {
-  return audited<KeyInfo>(actor, Action{audit::Operation::read, "key.show", "", ""},
-                          [&](Action& action) -> Result<KeyInfo> {
+  return audited<KeyInfo>(append_, actor, AuditedAction{audit::Operation::read, "key.show", "", ""},
+                          [&](AuditedAction& action) -> Result<KeyInfo> {
                             TRY(const store::KeyRow row, find(actor, reference));
                             action.resource = row.key_id;
                             return info_of(row);
@@ -263,8 +221,9 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
   const Result<store::KeyRow> target = find(actor, reference);
   const std::string resource = target ? target->key_id : std::string();
   return audited<KeyInfo>(
-      actor, Action{audit::Operation::write, std::string(name), resource, std::string(detail)},
-      [&](Action&) -> Result<KeyInfo> {
+      append_, actor,
+      AuditedAction{audit::Operation::write, std::string(name), resource, std::string(detail)},
+      [&](AuditedAction&) -> Result<KeyInfo> {
         TRY(store::KeyRow row, Result<store::KeyRow>(target));
         if (!authority_.row_intact(row)) {
           // Sealing it anew would make a forged row good.
@@ -280,17 +239,22 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
           CHECK_OK(reload());
         }
         return info_of(row);
-      });
+      },
+      &result_sequence_);
 }
 
-Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
-                                   std::string_view reason) {
+Result<KeyInfo> KeyService::revoke_as(std::string_view name, const Actor& actor,
+                                      std::string_view reference, std::string_view reason,
+                                      KeyState* before) {
   const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
   const std::string_view recorded = reason_good ? reason : std::string_view();
-  return change(actor, "key.revoke", reference, recorded, [&](store::KeyRow& row) -> Result<> {
+  return change(actor, name, reference, recorded, [&](store::KeyRow& row) -> Result<> {
     CHECK_OK(reason_good);
     if (reason.empty()) {
       return fail(Code::invalid_argument, "reason: say why the key is revoked");
+    }
+    if (before != nullptr) {
+      *before = info_of(row).state;
     }
     if (row.revoked_ms == 0) {
       row.revoked_ms = clock_.unix_ms();
@@ -298,6 +262,19 @@ Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view referenc
     }
     return {};
   });
+}
+
+Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
+                                   std::string_view reason) {
+  return revoke_as("key.revoke", actor, reference, reason, nullptr);
+}
+
+Result<LeakedKey> KeyService::leak(const Actor& actor, std::string_view reference,
+                                   std::string_view reason) {
+  LeakedKey leaked;
+  TRY(leaked.info, revoke_as("key.leak", actor, reference, reason, &leaked.before));
+  leaked.audit_sequence = result_sequence_;
+  return leaked;
 }
 
 Result<KeyInfo> KeyService::expire(const Actor& actor, std::string_view reference,

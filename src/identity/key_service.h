@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/strong.h"
 #include "crypto/key_file.h"
+#include "identity/audited.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/roles.h"
@@ -29,17 +30,6 @@ inline constexpr std::int64_t kKeyLifetimeMaxS = 90LL * 86'400;  // 90 days, a h
 inline constexpr std::size_t kLabelBytesMax = 200;
 inline constexpr std::size_t kReasonBytesMax = 200;
 inline constexpr std::size_t kKeyReferenceBytesMin = 8;  // of a prefix of a key id
-
-// Who asks. Goes into the audit record as it stands.
-struct Actor {
-  std::string operator_id;  // client_id of the key, or "local:<uid>"
-  std::string key_id;       // empty at the machine itself
-  std::string role;
-  TenantId tenant{std::string(kHomeTenant)};  // decides which tenants he reaches
-  std::string authentication;                 // "api_key", "local_socket", "command_line"
-  std::string ip_address;
-  std::string request_id;
-};
 
 struct CreateKey {
   std::string client_id;
@@ -77,8 +67,12 @@ struct CreatedKey {
   Secret shown;  // the only time that it exists outside the client
 };
 
-// Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
-using AppendAudit = std::function<Result<std::uint64_t>(audit::Record)>;
+// What became of a key that was reported as leaked.
+struct LeakedKey {
+  KeyInfo info;
+  KeyState before = KeyState::active;  // its state when it was reported
+  std::uint64_t audit_sequence = 0;    // of the result of the revocation
+};
 
 class KeyService {
  public:
@@ -98,12 +92,18 @@ class KeyService {
   // Keys of the tenants that the actor reaches, oldest first.
   Result<std::vector<KeyInfo>> list(const Actor& actor);
 
+  // Every key, for the program's own notices. No person sees it, so it is in no audit record.
+  Result<std::vector<KeyInfo>> all_keys();
+
   // `reference`: a key id, a prefix of one (8 characters or more) that fits one key only, or the
   // shown key itself. Code::not_found also for keys of tenants that the actor does not reach.
   Result<KeyInfo> show(const Actor& actor, std::string_view reference);
   // `reason` is for people and for the audit log; must not be empty. A second time is no error
   // and changes nothing.
   Result<KeyInfo> revoke(const Actor& actor, std::string_view reference, std::string_view reason);
+  // The same for a key that others may have: "key.leak" in the audit log. A key that is revoked
+  // already stays as it is, and is on record as leaked.
+  Result<LeakedKey> leak(const Actor& actor, std::string_view reference, std::string_view reason);
   // Ends the key at `at_ms`, sooner than it would; never later. In the past: at once.
   Result<KeyInfo> expire(const Actor& actor, std::string_view reference, UnixMillis at_ms);
 
@@ -114,15 +114,14 @@ class KeyService {
   KeyService(store::Database& database, AppendAudit append, Authenticator& authenticator,
              const KeyAuthority& authority, const Clock& clock);
 
-  struct Action;
   using Change = std::function<Result<>(store::KeyRow&)>;
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
   Result<> reload();
   Result<KeyInfo> change(const Actor& actor, std::string_view name, std::string_view reference,
                          std::string_view detail, const Change& apply);
+  Result<KeyInfo> revoke_as(std::string_view name, const Actor& actor, std::string_view reference,
+                            std::string_view reason, KeyState* before);
   [[nodiscard]] KeyInfo info_of(const store::KeyRow& row) const;
-  template <class T, class Body>
-  Result<T> audited(const Actor& actor, Action action, const Body& body);
 
   store::Database& database_;
   AppendAudit append_;
@@ -130,6 +129,7 @@ class KeyService {
   const KeyAuthority& authority_;
   const Clock& clock_;
   std::size_t corrupt_rows_ = 0;
+  std::uint64_t result_sequence_ = 0;  // of the last change's result in the audit log
 };
 
 }  // namespace deepmoat::identity
