@@ -95,6 +95,7 @@ class Database {
   Result<int> schema_version();
 
  private:
+  friend class WebhookTable;  // rows of its own, over the same session
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

@@ -62,9 +62,41 @@ CREATE TABLE model_numbers (
 ) STRICT)sql",
 };
 
+constexpr std::array<std::string_view, 2> kWebhooks{
+    R"sql(
+CREATE TABLE webhooks (
+  webhook_id    TEXT    NOT NULL PRIMARY KEY,
+  tenant        TEXT    NOT NULL,
+  url           TEXT    NOT NULL,
+  events        TEXT    NOT NULL,
+  sealed_secret TEXT    NOT NULL,
+  created_by    TEXT    NOT NULL,
+  created_ms    INTEGER NOT NULL
+) STRICT)sql",
+    // Outlives its webhook: it is the record of what was sent.
+    R"sql(
+CREATE TABLE webhook_deliveries (
+  delivery_id TEXT    NOT NULL PRIMARY KEY,
+  webhook_id  TEXT    NOT NULL,
+  tenant      TEXT    NOT NULL,
+  event       TEXT    NOT NULL,
+  subject     TEXT    NOT NULL,
+  body        TEXT    NOT NULL,
+  created_ms  INTEGER NOT NULL,
+  state       TEXT    NOT NULL CHECK (state IN ('waiting', 'delivered', 'failed', 'dropped')),
+  attempts    INTEGER NOT NULL,
+  next_ms     INTEGER NOT NULL,
+  last_ms     INTEGER NOT NULL,
+  last_status INTEGER NOT NULL,
+  last_error  TEXT    NOT NULL,
+  UNIQUE (webhook_id, event, subject)
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
+    Migration{3, "webhooks and their deliveries", kWebhooks},
 };
 
 }  // namespace
