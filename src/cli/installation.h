@@ -9,11 +9,15 @@
 #include "base/config.h"
 #include "base/file.h"
 #include "cli/data_folder.h"
+#include "crypto/field_cipher.h"
 #include "crypto/key_file.h"
+#include "crypto/signature.h"
+#include "gateway/leak_admin.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_service.h"
 #include "store/database.h"
+#include "webhook/service.h"
 
 namespace deepmoat::cli {
 
@@ -27,10 +31,13 @@ class Installation {
   [[nodiscard]] store::Database& database() { return *database_; }
   [[nodiscard]] identity::Authenticator& authenticator() { return *authenticator_; }
   [[nodiscard]] identity::KeyService& keys() { return *keys_; }
+  [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
+  [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
   Installation() = default;
+  Result<> open_leak_desk(const DataFolder& folder, const Clock& clock);
 
   // Destroyed from the last to the first.
   UniqueFd lock_;
@@ -40,6 +47,11 @@ class Installation {
   std::unique_ptr<identity::KeyAuthority> authority_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<identity::KeyService> keys_;
+  std::unique_ptr<crypto::FieldCipher> field_cipher_;
+  std::unique_ptr<crypto::SigningKey> incident_key_;
+  std::unique_ptr<webhook::WebhookService> webhooks_;
+  std::unique_ptr<gateway::LeakService> leaks_;
+  std::unique_ptr<gateway::LeakDesk> leak_desk_;
 };
 
 }  // namespace deepmoat::cli

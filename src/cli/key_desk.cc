@@ -91,6 +91,8 @@ class OfflineDesk final : public KeyDesk {
   identity::Actor actor_;
 };
 
+}  // namespace
+
 Result<identity::Actor> local_actor() {
   TRY(const std::string id, random_bytes(16));
   identity::Actor actor;
@@ -101,8 +103,6 @@ Result<identity::Actor> local_actor() {
   actor.request_id = to_hex(id);
   return actor;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const Config& config,
                                                const Clock& clock, bool may_create) {

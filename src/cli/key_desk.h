@@ -10,10 +10,14 @@
 #include "base/config.h"
 #include "base/result.h"
 #include "cli/data_folder.h"
+#include "identity/audited.h"
 
 namespace deepmoat::cli {
 
 using Json = nlohmann::ordered_json;
+
+// Who acts when no server runs: the user of this process.
+[[nodiscard]] Result<identity::Actor> local_actor();
 
 class KeyDesk {
  public:

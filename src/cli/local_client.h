@@ -1,6 +1,7 @@
 // Asks a running server through its data folder's socket.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,10 +10,11 @@
 
 namespace deepmoat::cli {
 
-// One request. An error answer becomes its message. Blocking, at most 60 s.
-[[nodiscard]] Result<nlohmann::ordered_json> ask_server(const DataFolder& folder,
-                                                        const std::string& method,
-                                                        const std::string& path,
-                                                        const std::string& body);
+inline constexpr std::chrono::seconds kServerPatience{60};
+
+// One request. An error answer becomes its message. Blocking, at most `patience`.
+[[nodiscard]] Result<nlohmann::ordered_json> ask_server(
+    const DataFolder& folder, const std::string& method, const std::string& path,
+    const std::string& body, std::chrono::seconds patience = kServerPatience);
 
 }  // namespace deepmoat::cli

@@ -5,6 +5,7 @@
 #include "gateway/blocking.h"
 #include "gateway/catalog_admin.h"
 #include "gateway/key_json.h"
+#include "gateway/leak_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
 
@@ -179,7 +180,7 @@ bool audits_itself(Handler handler) {
     case Handler::expire_key:
       return true;
     default:
-      return is_catalog(handler);
+      return is_catalog(handler) || is_leak(handler);
   }
 }
 
@@ -203,6 +204,12 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
       co_return change_model(call.received.route->handler, call.received.argument, services);
     default:
       break;
+  }
+  if (is_leak(call.received.route->handler)) {
+    auto actor = std::make_shared<const identity::Actor>(actor_of(call));
+    auto received = std::make_shared<const ReceivedCall>(std::move(call.received));
+    Response answer = co_await answer_leaks(std::move(received), std::move(actor), services);
+    co_return answer;
   }
   const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));

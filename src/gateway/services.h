@@ -34,6 +34,8 @@ class LiveConfig {
   std::atomic<std::shared_ptr<const Config>> current_;
 };
 
+struct LeakDesk;
+
 struct Services {
   const Clock& clock;
   LiveConfig& config;
@@ -49,6 +51,8 @@ struct Services {
   Metrics metrics = {};
   backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
+  const LeakDesk* leak_desk = nullptr;   // none: keys are revoked, and that is all
+  boost::asio::thread_pool* reports = nullptr;  // with `leak_desk`: for long reading of the log
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 
