@@ -66,7 +66,7 @@ BANS = (
     Ban("reveal", r"[.>]reveal\(\)", "pass the Secret on; only crypto, identity, cli and the "
         "answer that shows a new key or a webhook's secret open it",
         where=r"^src/", but_in=r"^src/(crypto|identity|cli)/|^src/base/secret"
-        r"|^src/gateway/admin\.cc$|^src/webhook/service\.cc$|" + TESTS),
+        r"|^src/gateway/(?:admin|successor)\.cc$|^src/webhook/service\.cc$|" + TESTS),
     Ban("environment", r"\bgetenv\(|\benviron\b", "read the environment where a program begins and "
         "pass what it says as configuration", where=r"^src/",
         but_in=r"^src/cli/|^src/base/config|^src/worker/startup\.cc$|" + TESTS),

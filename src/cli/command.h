@@ -24,6 +24,7 @@ void add_key_leak(CLI::App& key, int& status);
 void add_key_scan(CLI::App& key, int& status);
 void add_incident(CLI::App& app, int& status);
 void add_webhook(CLI::App& app, int& status);
+void add_client_certificate(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);

@@ -47,6 +47,8 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
   TRY(crypto::SigningKey key, crypto::SigningKey::from_seed(seed));
   incident_key_ = std::make_unique<crypto::SigningKey>(std::move(key));
   webhooks_ = std::make_unique<webhook::WebhookService>(*database_, append, *field_cipher_, clock);
+  successors_ = std::make_unique<identity::Successors>(*database_, append, *field_cipher_, *keys_,
+                                                       folder.tls(), clock);
   leaks_ = std::make_unique<gateway::LeakService>(
       gateway::LeakService::Parts{.keys = *keys_,
                                   .append = append,
@@ -54,9 +56,10 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
                                   .incident_folder = folder.incidents(),
                                   .signing_key = *incident_key_,
                                   .webhooks = *webhooks_,
+                                  .successors = *successors_,
                                   .clock = clock});
-  leak_desk_ = std::make_unique<gateway::LeakDesk>(
-      gateway::LeakDesk{.leaks = *leaks_, .webhooks = *webhooks_});
+  leak_desk_ = std::make_unique<gateway::LeakDesk>(gateway::LeakDesk{
+      .leaks = *leaks_, .webhooks = *webhooks_, .successors = *successors_, .clock = clock});
   return {};
 }
 

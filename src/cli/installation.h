@@ -16,6 +16,7 @@
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_service.h"
+#include "identity/successors.h"
 #include "store/database.h"
 #include "webhook/service.h"
 
@@ -50,6 +51,7 @@ class Installation {
   std::unique_ptr<crypto::FieldCipher> field_cipher_;
   std::unique_ptr<crypto::SigningKey> incident_key_;
   std::unique_ptr<webhook::WebhookService> webhooks_;
+  std::unique_ptr<identity::Successors> successors_;
   std::unique_ptr<gateway::LeakService> leaks_;
   std::unique_ptr<gateway::LeakDesk> leak_desk_;
 };

@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   cli::add_key_scan(key, status);
   cli::add_incident(app, status);
   cli::add_webhook(app, status);
+  cli::add_client_certificate(app, status);
   cli::add_audit(app, status);
   cli::add_config(app, status);
   cli::add_doctor(app, status);

@@ -39,9 +39,14 @@ Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Co
                                               const Clock& clock) {
   gateway::ServerOptions options;
   options.local_socket = folder.socket();
+  const std::filesystem::path client_ca = folder.tls() / crypto::kCaCertificateFile;
   if (!config.tls.certificate.empty()) {
     options.certificate = config.tls.certificate;
     options.private_key = config.tls.private_key;
+    std::error_code error;
+    if (std::filesystem::exists(client_ca, error)) {  // from the first client certificate on
+      options.client_ca = client_ca;
+    }
     return options;
   }
   TRY(const crypto::Certificates made,
@@ -53,6 +58,7 @@ Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Co
   }
   options.certificate = made.server_certificate;
   options.private_key = made.server_key;
+  options.client_ca = client_ca;
   return options;
 }
 

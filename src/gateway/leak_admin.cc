@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/blocking.h"
+#include "gateway/successor.h"
 #include "wire/request_reader.h"
 
 namespace deepmoat::gateway {
@@ -40,12 +41,42 @@ Result<std::string> text_in(const Json& request, const char* name, const char* f
   return found->get<std::string>();
 }
 
-Result<Json> add_webhook(webhook::WebhookService& webhooks, const identity::Actor& actor,
-                         const std::string& body) {
-  const Json request = Json::parse(body, nullptr, false);
+Result<Json> object_in(const std::string& body) {
+  Json request = Json::parse(body, nullptr, false);
   if (!request.is_object()) {
     return fail(Code::invalid_argument, "the body must be a JSON object");
   }
+  return request;
+}
+
+Result<Json> issue_certificate(const LeakDesk& desk, const identity::Actor& actor,
+                               const std::string& body) {
+  constexpr std::int64_t kDaysDefault = 365;
+  TRY(const Json request, object_in(body));
+  TRY(const std::string client_id, text_in(request, "client_id", ""));
+  TRY(const std::string tenant, text_in(request, "tenant", actor.tenant.value().c_str()));
+  const auto days = request.find("days");
+  if (days != request.end() && !days->is_number_integer()) {
+    return fail(Code::invalid_argument, "days: must be a whole number");
+  }
+  TRY(const identity::IssuedCertificate issued,
+      desk.successors.issue(actor, tenant, client_id,
+                            days == request.end() ? kDaysDefault : days->get<std::int64_t>()));
+  return issued_json(issued, desk.clock.unix_ms());
+}
+
+Result<Json> list_certificates(const LeakDesk& desk, const identity::Actor& actor) {
+  TRY(const auto rows, desk.successors.list(actor));
+  Json list = Json::array();
+  for (const store::ClientCertificateRow& row : rows) {
+    list.push_back(certificate_json(row, desk.clock.unix_ms()));
+  }
+  return as_list(std::move(list));
+}
+
+Result<Json> add_webhook(webhook::WebhookService& webhooks, const identity::Actor& actor,
+                         const std::string& body) {
+  TRY(const Json request, object_in(body));
   TRY(const std::string url, text_in(request, "url", ""));
   TRY(const std::string tenant, text_in(request, "tenant", actor.tenant.value().c_str()));
   std::vector<std::string> events;
@@ -119,6 +150,9 @@ bool is_leak(Handler handler) {
     case Handler::remove_webhook:
     case Handler::test_webhook:
     case Handler::list_deliveries:
+    case Handler::issue_certificate:
+    case Handler::list_certificates:
+    case Handler::revoke_certificate:
       return true;
     default:
       return false;
@@ -146,6 +180,13 @@ Result<Json> act_on_leaks(const LeakDesk& desk, Handler handler, const identity:
       return desk.webhooks.test(actor, argument);
     case Handler::list_deliveries:
       return listed(desk.webhooks.deliveries(actor));
+    case Handler::issue_certificate:
+      return issue_certificate(desk, actor, body);
+    case Handler::list_certificates:
+      return list_certificates(desk, actor);
+    case Handler::revoke_certificate:
+      CHECK_OK(desk.successors.revoke(actor, argument));
+      return Json{{"fingerprint", argument}, {"state", "revoked"}};
     default:
       return fail(Code::internal, "no such action");
   }

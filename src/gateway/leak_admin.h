@@ -1,5 +1,5 @@
-// The administrator's interface to leaked keys, incidents and webhooks: one answer for each route,
-// the same for the running server and for the command line without one.
+// The administrator's interface to leaked keys, incidents, webhooks and client certificates: one
+// answer for each route, the same for the running server and for the command line without one.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -8,6 +8,7 @@
 #include "gateway/leak_service.h"
 #include "gateway/responder.h"
 #include "gateway/services.h"
+#include "identity/successors.h"
 #include "webhook/service.h"
 
 namespace deepmoat::gateway {
@@ -16,6 +17,8 @@ namespace deepmoat::gateway {
 struct LeakDesk {
   LeakService& leaks;
   webhook::WebhookService& webhooks;
+  identity::Successors& successors;
+  const Clock& clock;
 };
 
 [[nodiscard]] bool is_leak(Handler handler);

@@ -72,7 +72,7 @@ Result<Json> LeakService::record(const identity::Actor& actor, const identity::L
     Json answer = {{"key", key_json(leaked.info)}};
     answer.update(Json::parse(text));
     answer["webhooks"] = told;
-    answer["successor"] = successor_advice(leaked.info);
+    answer["successor"] = successor_of(actor, leaked);
     return answer;
   });
 }
@@ -118,7 +118,26 @@ Result<Json> LeakService::public_key(const identity::Actor& actor) {
       });
 }
 
-Json successor_advice(const identity::KeyInfo& key) {
+// What goes wrong here must not undo the record of the incident.
+Json LeakService::successor_of(const identity::Actor& actor, const identity::LeakedKey& leaked) {
+  if (leaked.before != identity::KeyState::active) {
+    return successor_advice(leaked.info, nullptr);
+  }
+  const auto waiting = parts_.successors.prepare(actor, leaked.info);
+  Json advice = successor_advice(leaked.info, waiting && *waiting ? &**waiting : nullptr);
+  if (!waiting) {
+    advice["error"] = waiting.error().message;
+  }
+  return advice;
+}
+
+Json successor_advice(const identity::KeyInfo& key, const identity::KeyInfo* waiting) {
+  if (waiting != nullptr) {
+    return {{"how",
+             "Its client fetches the next key with its client certificate and the old key, "
+             "once, within seven days: GET /v1/keys/successor"},
+            {"key_id", waiting->key_id.value()}};
+  }
   return {{"how", fmt::format("An administrator makes the next key: deepmoat key create "
                               "--client-id {} --role {} --tenant {}",
                               key.client_id.value(), key.role, key.tenant.value())}};

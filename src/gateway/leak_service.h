@@ -13,6 +13,7 @@
 #include "crypto/signature.h"
 #include "identity/audited.h"
 #include "identity/key_service.h"
+#include "identity/successors.h"
 #include "incident/folder.h"
 #include "webhook/service.h"
 
@@ -30,6 +31,7 @@ class LeakService {
     std::filesystem::path incident_folder;
     const crypto::SigningKey& signing_key;
     webhook::WebhookService& webhooks;
+    identity::Successors& successors;
     const Clock& clock;
   };
   explicit LeakService(Parts parts);
@@ -53,12 +55,16 @@ class LeakService {
   Result<Json> public_key(const identity::Actor& actor);
 
  private:
+  Json successor_of(const identity::Actor& actor, const identity::LeakedKey& leaked);
+
   Parts parts_;
   incident::IncidentFolder incidents_;
 };
 
 // How the owner of a withdrawn key gets the next one: {"how": a sentence, ...}. The one place that
-// says so; a way through a second factor is named here too.
-[[nodiscard]] nlohmann::ordered_json successor_advice(const identity::KeyInfo& key);
+// says so; a way through a second factor is to be named here too. `waiting`: the next key, if one
+// waits for its client.
+[[nodiscard]] nlohmann::ordered_json successor_advice(const identity::KeyInfo& key,
+                                                      const identity::KeyInfo* waiting);
 
 }  // namespace deepmoat::gateway

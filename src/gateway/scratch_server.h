@@ -71,6 +71,10 @@ class ScriptedBackend final : public backend::Backend {
     const std::lock_guard lock(mutex_);
     return last_request_;
   }
+  [[nodiscard]] std::size_t waiting() const {
+    const std::lock_guard lock(mutex_);
+    return waiting_.size();
+  }
   [[nodiscard]] int cancelled() const {
     const std::lock_guard lock(mutex_);
     return cancelled_;

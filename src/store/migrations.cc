@@ -93,10 +93,35 @@ CREATE TABLE webhook_deliveries (
 ) STRICT)sql",
 };
 
+constexpr std::array<std::string_view, 2> kClientCertificates{
+    R"sql(
+CREATE TABLE client_certificates (
+  fingerprint TEXT    NOT NULL PRIMARY KEY,
+  tenant      TEXT    NOT NULL,
+  client_id   TEXT    NOT NULL,
+  created_by  TEXT    NOT NULL,
+  created_ms  INTEGER NOT NULL,
+  ends_ms     INTEGER NOT NULL,
+  revoked_ms  INTEGER NOT NULL
+) STRICT)sql",
+    R"sql(
+CREATE TABLE key_successors (
+  old_key_id TEXT    NOT NULL PRIMARY KEY,
+  new_key_id TEXT    NOT NULL,
+  tenant     TEXT    NOT NULL,
+  client_id  TEXT    NOT NULL,
+  sealed_key TEXT    NOT NULL,
+  created_ms INTEGER NOT NULL,
+  ends_ms    INTEGER NOT NULL,
+  fetched_ms INTEGER NOT NULL
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
     Migration{3, "webhooks and their deliveries", kWebhooks},
+    Migration{4, "client certificates and keys that wait for their owners", kClientCertificates},
 };
 
 }  // namespace

@@ -47,6 +47,11 @@ Result<Address> parse_url(std::string_view url) {
   if (parsed->has_userinfo() || parsed->has_fragment()) {
     return refused("must hold neither a user or password nor a fragment (#)");
   }
+  // Boost.URL reads "10.0.0.1.example" as the host 10.0.0.1 and a path: that is another machine.
+  const auto path = parsed->encoded_path();
+  if (!path.empty() && path.front() != '/') {
+    return refused("the host is neither a name nor an address");
+  }
   if (parsed->has_port() && (parsed->port_number() == 0 || parsed->port().empty())) {
     return refused("the port must be 1 to 65535");
   }

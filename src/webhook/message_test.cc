@@ -38,6 +38,7 @@ TEST(WebhookUrl, RefusesWhatWouldLeakOrMislead) {
                           "http://0.0.0.0/",
                           "http://localhost.example/",
                           "http://127.0.0.1.example/",
+                          "https://10.0.0.1.example/",
                           "http://2130706433/",
                           "http://0x7f.1/",
                           "https://user:pass@hooks.example/",

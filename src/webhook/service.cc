@@ -250,7 +250,9 @@ Result<std::size_t> WebhookService::announce(std::string_view event, const std::
                                              const identity::KeyInfo& key, Json more) {
   TRY(const auto webhooks, table_.list_webhooks());
   Json content = {{"key", key_json(key)}};
-  content.update(more);
+  if (more.is_object()) {
+    content.update(more);
+  }
   std::size_t queued = 0;
   for (const store::WebhookRow& webhook : webhooks) {
     if (wants(webhook, event) && identity::reaches(TenantId(webhook.tenant), key.tenant)) {
