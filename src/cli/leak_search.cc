@@ -34,14 +34,14 @@ void LeakSearch::search(const std::string& path) {
   }
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    search_folder(path);
+    search_folder(path, true);
   } else {
     search_file(path, 0);
   }
 }
 
-void LeakSearch::search_folder(const std::filesystem::path& folder) {
-  if (history_ && is_git_repository(folder)) {
+void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_repository) {
+  if (history_ && may_be_repository && is_git_repository(folder)) {
     search_history(folder);
   }
   std::error_code error;
@@ -62,7 +62,7 @@ void LeakSearch::search_folder(const std::filesystem::path& folder) {
     problem_({Code::io, folder.string() + ": " + error.message()});
   }
   for (const std::filesystem::path& one : below) {
-    search_folder(one);
+    search_folder(one, one.filename() != ".git");  // its work tree's turn has been
   }
 }
 

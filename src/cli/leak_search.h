@@ -44,7 +44,7 @@ class LeakSearch {
     std::string key;
   };
 
-  void search_folder(const std::filesystem::path& folder);
+  void search_folder(const std::filesystem::path& folder, bool may_be_repository);
   void search_file(const std::filesystem::path& path, int more_flags);
   void search_stream(const std::string& place, int fd);
   void search_history(const std::filesystem::path& repository);

@@ -85,6 +85,14 @@ Result<> KeyService::reload() {
   return {};
 }
 
+Result<> KeyService::put_in_force(const store::KeyRow& changed) {
+  TRY(std::vector<store::KeyRow> rows, database_.list_keys());
+  std::ranges::replace_if(
+      rows, [&](const store::KeyRow& row) { return row.key_id == changed.key_id; }, changed);
+  authenticator_.replace(rows);
+  return {};
+}
+
 KeyInfo KeyService::info_of(const store::KeyRow& row) const {
   KeyInfo info{.key_id = KeyId(row.key_id),
                .client_id = ClientId(row.client_id),
@@ -235,8 +243,11 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view name,
         CHECK_OK(apply(row));
         if (row != before) {
           row.row_mac = authority_.row_mac(row);
-          CHECK_OK(database_.update_key(row));
+          // A change only ever takes away, and the disk may take long: in force first.
+          CHECK_OK(put_in_force(row));
+          const Result<> kept = database_.update_key(row);
           CHECK_OK(reload());
+          CHECK_OK(kept);
         }
         return info_of(row);
       },

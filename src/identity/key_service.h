@@ -1,8 +1,9 @@
 // What an administrator does with keys: create, list, show, revoke, expire.
 //
-// Order of every action: audit intent durable -> database -> snapshot swap -> audit result.
-// Without an audit record there is no action. A crash in the middle leaves an intent without a
-// result, which the log shows. Blocking; used from one blocking thread.
+// Order of every action: audit intent durable -> database -> snapshot swap -> audit result; but
+// what takes a right away is in the snapshot before it is in the database, as every millisecond
+// counts. Without an audit record there is no action. A crash in the middle leaves an intent
+// without a result, which the log shows. Blocking; used from one blocking thread.
 #pragma once
 
 #include <cstdint>
@@ -117,6 +118,7 @@ class KeyService {
   using Change = std::function<Result<>(store::KeyRow&)>;
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
   Result<> reload();
+  Result<> put_in_force(const store::KeyRow& changed);
   Result<KeyInfo> change(const Actor& actor, std::string_view name, std::string_view reference,
                          std::string_view detail, const Change& apply);
   Result<KeyInfo> revoke_as(std::string_view name, const Actor& actor, std::string_view reference,

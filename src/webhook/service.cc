@@ -266,14 +266,12 @@ Result<std::size_t> WebhookService::announce(std::string_view event, const std::
 Result<> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>& keys) {
   for (const identity::KeyInfo& key : keys) {
     const std::int64_t left_ms = key.expires_ms - clock_.unix_ms();
-    if (key.state != identity::KeyState::active) {
+    const bool short_lived = key.expires_ms - key.created_ms <= kDayMs;  // its end is no news
+    if (key.state != identity::KeyState::active || short_lived) {
       continue;
     }
     for (const std::int64_t days : {7, 1}) {
-      // A key that was made for less time than this is no news.
-      const bool stage =
-          left_ms <= days * kDayMs && key.expires_ms - key.created_ms > days * kDayMs;
-      if (stage) {
+      if (left_ms <= days * kDayMs) {
         const std::string subject = fmt::format("{} {}d", key.key_id.value(), days);
         CHECK_OK(announce(kKeyExpiring, subject, key, {{"within_days", days}}));
       }
