@@ -189,7 +189,7 @@ TEST(Authenticator, TellsThoseWhoWatchAKeyOfItsRevocation) {
   EXPECT_EQ(told, 0);
   ASSERT_TRUE(keys.service_->revoke(keys.admin(), leaky.info.key_id.value(), "lost"));
   EXPECT_EQ(told, 3);
-  keys.make("one more");
+  keys.make("one-more");
   EXPECT_EQ(told, 3) << "once";
   EXPECT_EQ(told_of_other, 0);
   EXPECT_EQ(told_after, 0);

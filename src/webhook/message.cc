@@ -6,6 +6,7 @@
 #include <boost/url/url_view.hpp>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/hex.h"
 #include "crypto/digest.h"
@@ -19,6 +20,13 @@ constexpr std::int64_t kLongestRetryMs = 60LL * 60 * 1000;
 
 std::unexpected<Error> refused(std::string why) {
   return fail(Code::invalid_argument, "url: " + std::move(why));
+}
+
+// Boost.URL's own number wraps above 65535.
+bool is_port(std::string_view text) {
+  std::uint16_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number != 0;
 }
 
 bool is_loopback(const std::string& host) {
@@ -52,7 +60,7 @@ Result<Address> parse_url(std::string_view url) {
   if (!path.empty() && path.front() != '/') {
     return refused("the host is neither a name nor an address");
   }
-  if (parsed->has_port() && (parsed->port_number() == 0 || parsed->port().empty())) {
+  if (parsed->has_port() && !is_port({parsed->port().data(), parsed->port().size()})) {
     return refused("the port must be 1 to 65535");
   }
   Address address;
