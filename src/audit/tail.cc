@@ -129,7 +129,7 @@ Result<bool> TailReader::enter_segment() {
 }
 
 // Hands out the whole records that one read finds from here on.
-Result<std::uint64_t> TailReader::read_window(const OnEntry& on_entry) {
+Result<std::uint64_t> TailReader::read_window(const TailSearch& wanted, const OnEntry& on_entry) {
   TRY(const std::string window, file_->read(offset_, kWindowBytes));
   std::uint64_t count = 0;
   Frame frame;
@@ -137,8 +137,14 @@ Result<std::uint64_t> TailReader::read_window(const OnEntry& on_entry) {
     if (frame.sequence != chain_.next_sequence || frame.previous_hash != chain_.last_hash) {
       return corrupt(segment_, chain_.next_sequence, offset_, "another record stands here");
     }
-    TRY(const Entry entry, decode_entry(decoder_, frame.sequence, frame.unix_ms, frame.body));
-    on_entry(entry);
+    if (frame.sequence > wanted.last_sequence) {
+      past_ = true;
+      return count;
+    }
+    if (frame.body.find(wanted.containing) != std::string_view::npos) {
+      TRY(const Entry entry, decode_entry(decoder_, frame.sequence, frame.unix_ms, frame.body));
+      on_entry(entry);
+    }
     chain_ = {frame.sequence + 1, frame.hash};
     offset_ += frame.bytes;
     ++count;
@@ -159,6 +165,35 @@ Result<bool> TailReader::next_segment_continues() {
 }
 
 Result<std::uint64_t> TailReader::poll(const OnEntry& on_entry) {
+  return read_on({}, on_entry);
+}
+
+Result<std::uint64_t> TailReader::search(const TailSearch& wanted, const OnEntry& on_entry) {
+  past_ = false;
+  return read_on(wanted, on_entry);
+}
+
+Result<> TailReader::skip_to(UnixMillis since_ms) {
+  TRY(const std::uint64_t count, count_segments(directory_));
+  SegmentHeader before;
+  // Not by halving: a clock that was set back leaves times that do not rise.
+  for (std::uint64_t number = 1; number <= count; ++number) {
+    TRY(const SegmentFile file, SegmentFile::open(directory_, number));
+    TRY(const std::string head, file.read(0, kSegmentHeaderBytes));
+    SegmentHeader header;
+    if (parse_segment_header(head, header) != nullptr || header.created_unix_ms > since_ms) {
+      break;  // the one before ended after that time, or is the last
+    }
+    before = header;
+  }
+  if (before.number > 1) {
+    segment_ = before.number;
+    chain_ = {before.first_sequence, before.previous_hash};
+  }
+  return {};
+}
+
+Result<std::uint64_t> TailReader::read_on(const TailSearch& wanted, const OnEntry& on_entry) {
   std::uint64_t count = 0;
   for (;;) {
     if (!file_) {
@@ -171,13 +206,16 @@ Result<std::uint64_t> TailReader::poll(const OnEntry& on_entry) {
         }
       }
     }
-    TRY(std::uint64_t found, read_window(on_entry));
+    TRY(std::uint64_t found, read_window(wanted, on_entry));
+    if (past_) {
+      return count + found;
+    }
     if (found == 0) {
       TRY(const bool complete, next_segment_continues());
       if (!complete) {
         return count;
       }
-      TRY(found, read_window(on_entry));  // what came between the two looks
+      TRY(found, read_window(wanted, on_entry));  // what came between the two looks
       if (found == 0) {
         ++segment_;
         offset_ = 0;

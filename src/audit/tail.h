@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "audit/format.h"
@@ -18,6 +20,12 @@
 namespace deepmoat::audit {
 
 using OnEntry = std::function<void(const Entry&)>;
+
+// Which records are wanted, for a reader that looks for few among many.
+struct TailSearch {
+  std::string_view containing;  // only records in whose bytes this text stands are decoded
+  std::uint64_t last_sequence = std::numeric_limits<std::uint64_t>::max();  // reading ends there
+};
 
 // A place in the log that moves forward. One thread at a time.
 class TailReader {
@@ -33,11 +41,21 @@ class TailReader {
   // Hands every record from here to the present end to `on_entry`; says how many.
   [[nodiscard]] Result<std::uint64_t> poll(const OnEntry& on_entry);
 
+  // Moves from the first record to the first segment that can hold records of `since_ms` or later.
+  // What lies before is neither read nor checked. Code::not_found, Code::io.
+  [[nodiscard]] Result<> skip_to(UnixMillis since_ms);
+  // As poll(): the hash and the place of every record are checked, few are decoded.
+  [[nodiscard]] Result<std::uint64_t> search(const TailSearch& wanted, const OnEntry& on_entry);
+
+  // Behind the last record that was read: what the next one must carry.
+  [[nodiscard]] const ChainState& position() const { return chain_; }
+
  private:
   struct Found;
   Result<std::vector<Entry>> read_segment_end(std::uint64_t number, std::size_t count, bool live);
   Result<bool> enter_segment();
-  Result<std::uint64_t> read_window(const OnEntry& on_entry);
+  Result<std::uint64_t> read_on(const TailSearch& wanted, const OnEntry& on_entry);
+  Result<std::uint64_t> read_window(const TailSearch& wanted, const OnEntry& on_entry);
   Result<bool> next_segment_continues();
 
   std::filesystem::path directory_;
@@ -45,6 +63,7 @@ class TailReader {
   std::uint64_t offset_ = 0;  // 0: the segment's header has not been read
   ChainState chain_;
   std::optional<SegmentFile> file_;
+  bool past_ = false;  // a record after TailSearch::last_sequence was met
   RecordDecoder decoder_;
 };
 

@@ -109,6 +109,9 @@ struct Config {
     bool vllm_names = true;
     bool open_on_loopback = false;
   } metrics;
+  struct Webhooks {
+    std::string ca_file;  // PEM; empty: the system's authorities
+  } webhooks;
   struct Audit {
     std::int64_t segment_mib = 64;
   } audit;

@@ -148,7 +148,7 @@ void add_security_rules(std::vector<KeyRule>& rules) {
                           AT(audit.segment_mib), 1, 4096));
 }
 
-void add_memory_and_metrics_rules(std::vector<KeyRule>& rules) {
+void add_running_rules(std::vector<KeyRule>& rules) {
   rules.push_back(integer({"memory", "budget_mib",
                            "Memory in MiB that the workers of all models may take together; 0: 90 "
                            "% of the machine's. A model that does not fit is refused.",
@@ -164,6 +164,10 @@ void add_memory_and_metrics_rules(std::vector<KeyRule>& rules) {
                            "machine; otherwise it needs one that may see the status.",
                            kReloadable},
                           AT(metrics.open_on_loopback)));
+  rules.push_back(text({"webhooks", "ca_file",
+                        "File with the certificates (PEM) of the authorities that the receivers "
+                        "of webhooks are checked against; empty: the system's."},
+                       AT(webhooks.ca_file)));
 }
 
 #undef AT
@@ -175,7 +179,7 @@ const std::vector<KeyRule>& key_rules() {
     std::vector<KeyRule> made;
     add_server_rules(made);
     add_security_rules(made);
-    add_memory_and_metrics_rules(made);
+    add_running_rules(made);
     add_model_rules(made);
     add_tenant_rules(made);
     return made;

@@ -18,9 +18,15 @@ inline constexpr int kUsage = 2;    // the command line or the configuration is 
 
 // Each sets `status` when its command ran.
 void add_serve(CLI::App& app, int& status);
-void add_key(CLI::App& app, int& status);
+// Returns `deepmoat key`, for subcommands of it in other files.
+CLI::App* add_key(CLI::App& app, int& status);
+void add_key_leak(CLI::App& key, int& status);
+void add_key_scan(CLI::App& key, int& status);
+void add_incident(CLI::App& app, int& status);
 void add_tenant(CLI::App& app, int& status);
 void add_totp(CLI::App& app, int& status);
+void add_webhook(CLI::App& app, int& status);
+void add_client_certificate(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
 void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);

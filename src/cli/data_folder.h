@@ -17,6 +17,7 @@ class DataFolder {
   [[nodiscard]] std::filesystem::path database() const { return root_ / "deepmoat.db"; }
   [[nodiscard]] std::filesystem::path tls() const { return root_ / "tls"; }
   [[nodiscard]] std::filesystem::path audit() const { return root_ / "audit"; }
+  [[nodiscard]] std::filesystem::path incidents() const { return root_ / "incidents"; }
   [[nodiscard]] std::filesystem::path models() const { return root_ / "models"; }
   [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }
   [[nodiscard]] std::filesystem::path socket() const { return root_ / "admin.sock"; }

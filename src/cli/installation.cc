@@ -6,6 +6,7 @@
 #include "base/locked_memory.h"
 #include "base/log.h"
 #include "cli/root_keys.h"
+#include "crypto/hmac.h"
 #include "crypto/self_test.h"
 
 namespace deepmoat::cli {
@@ -23,6 +24,33 @@ void forbid_dumps() {
 constexpr std::string_view kEnvelopeSetting = "envelope_begun";
 
 }  // namespace
+
+// What leaked keys, incidents and webhooks need.
+Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clock) {
+  audit::Log& log = *audit_log_;
+  const identity::AppendAudit append = [&log](audit::Record record) {
+    return log.append_and_wait(std::move(record));
+  };
+  // Derived, so that whoever restores the key file has it too.
+  const Secret seed = crypto::derive_secret(secrets_.signing, "deepmoat incident signing key 1");
+  TRY(crypto::SigningKey key, crypto::SigningKey::from_seed(seed));
+  incident_key_ = std::make_unique<crypto::SigningKey>(std::move(key));
+  webhooks_ = std::make_unique<webhook::WebhookService>(*database_, append, *envelope_, clock);
+  successors_ = std::make_unique<identity::Successors>(*database_, append, *envelope_, *keys_,
+                                                       folder.tls(), clock);
+  leaks_ = std::make_unique<gateway::LeakService>(
+      gateway::LeakService::Parts{.keys = *keys_,
+                                  .append = append,
+                                  .audit_folder = folder.audit(),
+                                  .incident_folder = folder.incidents(),
+                                  .signing_key = *incident_key_,
+                                  .webhooks = *webhooks_,
+                                  .successors = *successors_,
+                                  .clock = clock});
+  leak_desk_ = std::make_unique<gateway::LeakDesk>(gateway::LeakDesk{
+      .leaks = *leaks_, .webhooks = *webhooks_, .successors = *successors_, .clock = clock});
+  return {};
+}
 
 Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folder,
                                                          const Config& config, const Clock& clock) {
@@ -64,6 +92,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});
   }
+  CHECK_OK(made->open_leak_desk(folder, clock));
   return made;
 }
 

@@ -12,13 +12,17 @@
 #include "crypto/custody_watch.h"
 #include "crypto/envelope.h"
 #include "crypto/key_file.h"
+#include "crypto/signature.h"
+#include "gateway/leak_admin.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
 #include "identity/key_service.h"
 #include "identity/second_factor.h"
+#include "identity/successors.h"
 #include "identity/tenant_service.h"
 #include "store/database.h"
+#include "webhook/service.h"
 
 namespace deepmoat::cli {
 
@@ -38,6 +42,8 @@ class Installation {
   [[nodiscard]] crypto::Envelope& envelope() { return *envelope_; }
   [[nodiscard]] identity::SecondFactors& second_factors() { return *second_factors_; }
   [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
+  [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
+  [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
@@ -46,6 +52,7 @@ class Installation {
                         bool first_start);
   Result<> open_envelope(const DataFolder& folder, const Config& config, const Clock& clock);
   void hear(const crypto::CustodyHealth& health);
+  Result<> open_leak_desk(const DataFolder& folder, const Clock& clock);
 
   // Destroyed from the last to the first.
   UniqueFd lock_;
@@ -60,6 +67,11 @@ class Installation {
   std::unique_ptr<identity::TenantService> tenants_;
   std::unique_ptr<identity::SecondFactors> second_factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
+  std::unique_ptr<crypto::SigningKey> incident_key_;
+  std::unique_ptr<webhook::WebhookService> webhooks_;
+  std::unique_ptr<identity::Successors> successors_;
+  std::unique_ptr<gateway::LeakService> leaks_;
+  std::unique_ptr<gateway::LeakDesk> leak_desk_;
   std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above
 };
 

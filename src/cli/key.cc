@@ -1,4 +1,5 @@
-// `deepmoat key create|list|show|change|rotate|revoke|expire`
+// `deepmoat key create|list|show|change|rotate|revoke|expire`; leak and scan have files of their
+// own
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -174,10 +175,11 @@ int run(const Options& options, const Action& action, bool may_create) {
 
 }  // namespace
 
-void add_key(CLI::App& app, int& status) {
+CLI::App* add_key(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("key", "Create, list, show, change, rotate, revoke and expire API keys");
+  CLI::App* command = app.add_subcommand("key",
+                                         "Create, list, show, change, rotate, revoke and expire "
+                                         "API keys; find and handle leaked ones");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
     CLI::App* added = command->add_subcommand(name, help);
@@ -245,6 +247,7 @@ void add_key(CLI::App& app, int& status) {
   expire_command->add_option("KEY", options->key, kKeyHelp)->required();
   expire_command->add_option("--at", options->at_s, "When, in Unix seconds; default: now");
   expire_command->add_option("--in", options->in, "When, from now: 30d, 12h, 15m");
+  return command;
 }
 
 }  // namespace deepmoat::cli

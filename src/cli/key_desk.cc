@@ -218,6 +218,8 @@ class OfflineDesk final : public KeyDesk {
   const Clock& clock_;
 };
 
+}  // namespace
+
 Result<identity::Actor> local_actor() {
   TRY(const std::string id, random_bytes(16));
   identity::Actor actor;
@@ -228,8 +230,6 @@ Result<identity::Actor> local_actor() {
   actor.request_id = to_hex(id);
   return actor;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const Config& config,
                                                const Clock& clock, bool may_create) {

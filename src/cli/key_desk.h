@@ -11,10 +11,14 @@
 #include "base/result.h"
 #include "base/secret.h"
 #include "cli/data_folder.h"
+#include "identity/audited_action.h"
 
 namespace deepmoat::cli {
 
 using Json = nlohmann::ordered_json;
+
+// Who acts when no server runs: the user of this process.
+[[nodiscard]] Result<identity::Actor> local_actor();
 
 class KeyDesk {
  public:

@@ -16,6 +16,8 @@ namespace http = boost::beast::http;
 
 namespace {
 
+constexpr std::uint64_t kAnswerBytesMax = 64 * 1024 * 1024;
+
 Code code_of(unsigned status) {
   switch (status) {
     case 400:
@@ -48,7 +50,7 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
 
 Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::string& method,
                                           const std::string& path, const std::string& body,
-                                          std::string_view key) {
+                                          std::string_view key, std::chrono::seconds patience) {
   asio::io_context context;
   asio::local::stream_protocol::socket socket(context);
   boost::system::error_code error;
@@ -61,8 +63,8 @@ Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::s
                                        " but does not answer on its socket: " + error.message() +
                                        "; wait for it to start or end");
   }
-  const timeval patience{60, 0};
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const timeval longest{patience.count(), 0};
+  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);
   http::request<http::string_body> request;
   request.method_string(method);
   request.target(path);
@@ -75,14 +77,15 @@ Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::s
   request.prepare_payload();
   http::write(socket, request, error);
   boost::beast::flat_buffer buffer;
-  http::response<http::string_body> response;
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(kAnswerBytesMax);
   if (!error) {
-    http::read(socket, buffer, response, error);
+    http::read(socket, buffer, parser, error);
   }
   if (error) {
     return fail(Code::unavailable, "the server did not answer: " + error.message());
   }
-  return read_answer(response);
+  return read_answer(parser.get());
 }
 
 }  // namespace deepmoat::cli

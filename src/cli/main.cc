@@ -19,9 +19,14 @@ int main(int argc, char** argv) {
   app.fallthrough(false);
   int status = cli::kSuccess;
   cli::add_serve(app, status);
-  cli::add_key(app, status);
+  CLI::App& key = *cli::add_key(app, status);
+  cli::add_key_leak(key, status);
+  cli::add_key_scan(key, status);
   cli::add_tenant(app, status);
   cli::add_totp(app, status);
+  cli::add_incident(app, status);
+  cli::add_webhook(app, status);
+  cli::add_client_certificate(app, status);
   cli::add_audit(app, status);
   cli::add_custody(app, status);
   cli::add_config(app, status);

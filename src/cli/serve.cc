@@ -1,5 +1,6 @@
 // `deepmoat serve`: puts the parts together, runs until a signal says otherwise.
 #include <fmt/format.h>
+#include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 #include <csignal>
@@ -13,6 +14,7 @@
 #include "cli/serve_options.h"
 #include "crypto/certificate.h"
 #include "gateway/server.h"
+#include "gateway/webhook_sender.h"
 
 namespace deepmoat::cli {
 
@@ -37,9 +39,14 @@ Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Co
                                               const Clock& clock) {
   gateway::ServerOptions options;
   options.local_socket = folder.socket();
+  const std::filesystem::path client_ca = folder.tls() / crypto::kCaCertificateFile;
   if (!config.tls.certificate.empty()) {
     options.certificate = config.tls.certificate;
     options.private_key = config.tls.private_key;
+    std::error_code error;
+    if (std::filesystem::exists(client_ca, error)) {  // from the first client certificate on
+      options.client_ca = client_ca;
+    }
     return options;
   }
   TRY(const crypto::Certificates made,
@@ -51,6 +58,7 @@ Result<gateway::ServerOptions> server_options(const DataFolder& folder, const Co
   }
   options.certificate = made.server_certificate;
   options.private_key = made.server_key;
+  options.client_ca = client_ca;
   return options;
 }
 
@@ -105,6 +113,20 @@ void reload(const ServeOptions& options, const DataFolder& folder, const Clock& 
   log::info("the configuration was reloaded; keys not marked as reloadable need a restart");
 }
 
+Result<std::unique_ptr<gateway::WebhookSender>> start_webhook_sender(
+    Installation& installation, boost::asio::thread_pool& blocking, const Config& config,
+    const Clock& clock) {
+  identity::KeyService& keys = installation.keys();
+  webhook::WebhookService& webhooks = installation.webhooks();
+  TRY(auto sender,
+      gateway::WebhookSender::start(webhooks, [&keys] { return keys.all_keys(); }, blocking, clock,
+                                    {.ca_file = config.webhooks.ca_file}));
+  gateway::WebhookSender& woken = *sender;
+  boost::asio::post(blocking,
+                    [&webhooks, &woken] { webhooks.on_queued([&woken] { woken.wake(); }); });
+  return sender;
+}
+
 void say_what_is_served(const Config& config) {
   log::info(
       "serving",
@@ -149,6 +171,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
       static_cast<std::uint32_t>(config.limits.authentication_failures_per_minute);
   identity::FailureLimiter failures(failure_options);
   boost::asio::thread_pool blocking(1);
+  boost::asio::thread_pool reports(1);
   std::unique_ptr<gateway::Server> server;
   CHECK_OK(check_model_files(config));
   auto served =
@@ -172,7 +195,15 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   services.custody = &custody;
   services.second_factors = &installation->second_factors();
   services.rotation = &installation->rotation();
+  services.leak_desk = &installation->leak_desk();
+  services.reports = &reports;
   TRY(server, gateway::Server::start(services, tls));
+  const auto sender = start_webhook_sender(*installation, blocking, config, clock);
+  if (!sender) {
+    server->stop();
+    blocking.join();  // its work answers to the server's threads
+    return std::unexpected(sender.error());
+  }
   installation->custody_watch().start();
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);
@@ -181,6 +212,8 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   served->models().shut_down();
   server->drain(kLastWordsS);
   server->stop();
+  (*sender)->stop();
+  reports.join();
   served.reset();  // its thread uses the database's
   blocking.join();
   log::info("stopped", {{"connections_cut", cut}});

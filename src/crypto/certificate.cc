@@ -26,7 +26,7 @@ constexpr std::size_t kPemBytesMax = 64 * 1024;
 
 struct Paths {
   explicit Paths(const std::filesystem::path& folder)
-      : ca_certificate(folder / "ca.crt"),
+      : ca_certificate(folder / kCaCertificateFile),
         ca_key(folder / "ca.key"),
         server_certificate(folder / "server.crt"),
         server_key(folder / "server.key") {}
@@ -128,15 +128,14 @@ Result<CertificatePtr> load_good_server(const Paths& paths, const Authority& aut
   return good ? std::move(server) : CertificatePtr();
 }
 
-Result<CertificatePtr> make_server(const Paths& paths, Authority& authority,
-                                   const std::vector<std::string>& names, UnixMillis now_ms) {
+Result<> load_authority_key(const Paths& paths, Authority& authority) {
   if (!authority.key) {
     Result<PrivateKeyPtr> ca_key = load_key(paths.ca_key);
     if (!ca_key && ca_key.error().code == Code::not_found) {
       return fail(
           Code::not_found,
           paths.ca_key.string() +
-              " is needed to make a server certificate: bring it "
+              " is needed to make a certificate: bring it "
               "back, or remove ca.crt to have a new CA made (clients then need the new one)");
     }
     TRY(authority.key, std::move(ca_key));
@@ -144,6 +143,12 @@ Result<CertificatePtr> make_server(const Paths& paths, Authority& authority,
   if (X509_check_private_key(authority.certificate.get(), authority.key.get()) != 1) {
     return fail(Code::corrupt, paths.ca_key.string() + " is not the key of ca.crt");
   }
+  return {};
+}
+
+Result<CertificatePtr> make_server(const Paths& paths, Authority& authority,
+                                   const std::vector<std::string>& names, UnixMillis now_ms) {
+  CHECK_OK(load_authority_key(paths, authority));
   TRY(const PrivateKeyPtr key, make_p256_key());
   const UnixMillis end = std::min(now_ms + kServerMs, ends_ms(*authority.certificate));
   TRY(CertificatePtr server, make_leaf({.common_name = "Deepmoat server",
@@ -178,6 +183,32 @@ Result<Certificates> ensure_certificates(const CertificateOptions& options, Unix
                       .fingerprint = std::move(print),
                       .ends_ms = ends_ms(*server),
                       .made_now = made_now};
+}
+
+Result<ClientCertificate> issue_client_certificate(const std::filesystem::path& directory,
+                                                   const std::string& common_name,
+                                                   const std::string& uri, UnixMillis now_ms,
+                                                   UnixMillis ends_ms) {
+  CHECK_OK(make_directory(directory, 0700));
+  const Paths paths(directory);
+  TRY(Authority authority, ensure_authority(paths, now_ms));
+  CHECK_OK(load_authority_key(paths, authority));
+  TRY(const PrivateKeyPtr key, make_p256_key());
+  const UnixMillis end = std::min(ends_ms, crypto::ends_ms(*authority.certificate));
+  TRY(const CertificatePtr leaf,
+      make_client_leaf({.common_name = common_name,
+                        .starts_ms = now_ms - kBackdateMs,
+                        .ends_ms = end,
+                        .names = {}},
+                       uri, *key, *authority.certificate, *authority.key));
+  ClientCertificate made;
+  TRY(const std::string leaf_pem, to_pem(*leaf));
+  TRY(const std::string ca_pem, to_pem(*authority.certificate));
+  made.certificate = leaf_pem + ca_pem;
+  TRY(made.private_key, to_pem(*key));
+  TRY(made.fingerprint, fingerprint(*leaf));
+  made.ends_ms = end;
+  return made;
 }
 
 Result<std::string> certificate_fingerprint(const std::filesystem::path& path) {

@@ -9,8 +9,11 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/secret.h"
 
 namespace deepmoat::crypto {
+
+inline constexpr const char* kCaCertificateFile = "ca.crt";  // in the folder
 
 struct CertificateOptions {
   std::filesystem::path directory;  // `<data>/tls`
@@ -34,6 +37,20 @@ struct Certificates {
 // only to make a certificate.
 [[nodiscard]] Result<Certificates> ensure_certificates(const CertificateOptions& options,
                                                        UnixMillis now_ms);
+
+// A certificate and its private key for a client of the server, both in PEM.
+struct ClientCertificate {
+  std::string certificate;  // leaf first, then the CA
+  Secret private_key;
+  std::string fingerprint;  // SHA-256 of the leaf, "AB:CD:..."
+  UnixMillis ends_ms = 0;
+};
+
+// Signs one with the CA of ensure_certificates(), which is made when there is none. `uri`: by which
+// the server will know the client. It ends at `ends_ms`, or with its CA.
+[[nodiscard]] Result<ClientCertificate> issue_client_certificate(
+    const std::filesystem::path& directory, const std::string& common_name, const std::string& uri,
+    UnixMillis now_ms, UnixMillis ends_ms);
 
 // SHA-256 over the DER of the first certificate in a PEM file, as "AB:CD:...".
 [[nodiscard]] Result<std::string> certificate_fingerprint(const std::filesystem::path& path);

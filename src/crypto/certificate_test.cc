@@ -157,5 +157,34 @@ TEST_F(CertificateTest, NamesTheFileThatIsDamaged) {
   EXPECT_NE(refused.error().message.find("server.crt"), std::string::npos);
 }
 
+TEST_F(CertificateTest, IssuesForClientsWhatIsNoServersCertificate) {
+  const auto issued = issue_client_certificate(options_.directory, "shop",
+                                               "deepmoat:client:hr/shop", kNow, kNow + 9 * kDayMs);
+  ASSERT_TRUE(issued) << issued.error().message;
+  EXPECT_EQ(issued->ends_ms, kNow + 9 * kDayMs);
+  const auto leaf = certificate_from_pem(issued->certificate);
+  ASSERT_TRUE(leaf);
+  EXPECT_EQ(client_uri(**leaf), "deepmoat:client:hr/shop");
+  EXPECT_EQ(*fingerprint(**leaf), issued->fingerprint);
+  EXPECT_EQ(X509_check_purpose(leaf->get(), X509_PURPOSE_SSL_CLIENT, 0), 1);
+  EXPECT_EQ(X509_check_purpose(leaf->get(), X509_PURPOSE_SSL_SERVER, 0), 0);
+  const auto key = key_from_pem(issued->private_key);
+  ASSERT_TRUE(key);
+  EXPECT_EQ(X509_check_private_key(leaf->get(), key->get()), 1);
+  const CertificatePtr ca = load("ca.crt");
+  const PrivateKeyPtr ca_public(X509_get_pubkey(ca.get()));
+  EXPECT_EQ(X509_verify(leaf->get(), ca_public.get()), 1);
+
+  ensure(kNow);
+  EXPECT_EQ(X509_check_purpose(load("server.crt").get(), X509_PURPOSE_SSL_CLIENT, 0), 0);
+  EXPECT_EQ(client_uri(*load("server.crt")), "");
+  for (const char* bad : {"", "a,DNS:evil.example", "two words", "UPPER", "line\nbreak"}) {
+    EXPECT_EQ(
+        issue_client_certificate(options_.directory, "x", bad, kNow, kNow + kDayMs).error().code,
+        Code::invalid_argument)
+        << bad;
+  }
+}
+
 }  // namespace
 }  // namespace deepmoat::crypto

@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include "crypto/derived_field_cipher.h"
+#include "crypto/scratch_field_cipher.h"
 
 namespace deepmoat::crypto {
 namespace {
@@ -149,27 +149,6 @@ TEST(OtpauthUri, SaysWhatAnAuthenticatorNeeds) {
       otpauth_uri(OtpAlgorithm::totp_sha256, secret_of(kKey20), "Deepmoat", "acme/app").reveal(),
       "otpauth://totp/Deepmoat:acme%2Fapp?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
       "&issuer=Deepmoat&algorithm=SHA256&digits=6&period=30");
-}
-
-TEST(DerivedFieldCipher, OpensInItsOwnPlaceOnly) {
-  DerivedFieldCipher cipher(secret_of(std::string(32, 's')));
-  DerivedFieldCipher other(secret_of(std::string(32, 't')));
-  const FieldPlace place{.tenant = "acme", .table = "t", .column = "c", .row = "r", .version = 7};
-  const auto sealed = cipher.seal(place, "plain");
-  ASSERT_TRUE(sealed);
-  EXPECT_EQ(sealed->find("plain"), std::string::npos);
-  EXPECT_EQ(cipher.open(place, *sealed)->reveal(), "plain");
-  EXPECT_EQ(other.open(place, *sealed).error().code, Code::corrupt);
-  std::vector<FieldPlace> elsewhere(6, place);
-  elsewhere[0].tenant = "other";
-  elsewhere[1].table = "u";
-  elsewhere[2].column = "d";
-  elsewhere[3].row = "s";
-  elsewhere[4].version = 6;
-  elsewhere[5] = {.tenant = "acmet", .table = "", .column = "c", .row = "r", .version = 7};
-  for (const FieldPlace& wrong : elsewhere) {
-    EXPECT_EQ(cipher.open(wrong, *sealed).error().code, Code::corrupt);
-  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "crypto/digest.h"
 #include "crypto/hmac.h"
 #include "crypto/one_time_password.h"
+#include "crypto/signature.h"
 #include "crypto/sm3.h"
 
 namespace deepmoat::crypto {
@@ -153,6 +154,28 @@ Result<std::string> first_password() {
   return std::string(password.reveal());
 }
 
+// RFC 8032, section 7.1, test 2.
+constexpr std::string_view kEd25519Seed =
+    "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
+constexpr std::string_view kEd25519Signature =
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+
+Result<std::string> sign() {
+  TRY(std::string seed, from_hex(kEd25519Seed));
+  TRY(const SigningKey key, SigningKey::from_seed(Secret(std::move(seed))));
+  return key.sign("\x72");
+}
+
+Result<std::string> verify() {
+  TRY(std::string seed, from_hex(kEd25519Seed));
+  TRY(const std::string signature, from_hex(kEd25519Signature));
+  TRY(const SigningKey key, SigningKey::from_seed(Secret(std::move(seed))));
+  const bool right = verify_signature(key.public_key(), "\x72", signature) &&
+                     !verify_signature(key.public_key(), "\x73", signature);
+  return std::string(right ? "right" : "wrong");
+}
+
 }  // namespace
 
 std::vector<KnownAnswer> known_answers() {
@@ -167,6 +190,8 @@ std::vector<KnownAnswer> known_answers() {
   answers.push_back(
       {"TOTP with SHA-256", to_hex("119246"), first_password<OtpAlgorithm::totp_sha256>});
   answers.push_back({"TOTP with SM3", to_hex("252643"), first_password<OtpAlgorithm::totp_sm3>});
+  answers.push_back({"Ed25519 signing", std::string(kEd25519Signature), sign});
+  answers.push_back({"Ed25519 verifying", to_hex("right"), verify});
   return answers;
 }
 

@@ -18,7 +18,7 @@ struct KnownAnswer {
 };
 
 // SHA-256, HMAC-SHA-256 (both code paths), SM3, HMAC-SM3, AES-256-GCM and SM4-GCM sealing, opening
-// and refusing, TOTP, CRC-32, constant-time comparison.
+// and refusing, TOTP, Ed25519, CRC-32, constant-time comparison.
 [[nodiscard]] std::vector<KnownAnswer> known_answers();
 
 // Code::internal names the first that fails. Tests pass answers of their own, to see it refuse.

@@ -135,23 +135,65 @@ Result<CertificatePtr> make_ca(const CertificateRequest& request, EVP_PKEY& key)
   return ca;
 }
 
-Result<CertificatePtr> make_leaf(const CertificateRequest& request, EVP_PKEY& key, X509& ca,
+namespace {
+
+// `usage`: "serverAuth" or "clientAuth"; `names`: in OpenSSL's text form.
+Result<CertificatePtr> sign_leaf(const CertificateRequest& request, const std::string& usage,
+                                 const std::string& names, EVP_PKEY& key, X509& ca,
                                  EVP_PKEY& ca_key) {
-  TRY(const std::string names, alternative_names(request.names));
   TRY(CertificatePtr leaf, begin(request, key));
   X509V3_CTX context;
   X509V3_set_ctx(&context, &ca, leaf.get(), nullptr, nullptr, 0);
   if (X509_set_issuer_name(leaf.get(), X509_get_subject_name(&ca)) != 1 ||
       !add_extension(*leaf, context, NID_basic_constraints, "critical,CA:FALSE") ||
       !add_extension(*leaf, context, NID_key_usage, "critical,digitalSignature") ||
-      !add_extension(*leaf, context, NID_ext_key_usage, "serverAuth") ||
+      !add_extension(*leaf, context, NID_ext_key_usage, usage) ||
       !add_extension(*leaf, context, NID_subject_alt_name, names) ||
       !add_extension(*leaf, context, NID_subject_key_identifier, "hash") ||
       !add_extension(*leaf, context, NID_authority_key_identifier, "keyid:always") ||
       X509_sign(leaf.get(), &ca_key, EVP_sha256()) == 0) {
-    return refused("sign the server certificate");
+    return refused("sign the certificate");
   }
   return leaf;
+}
+
+}  // namespace
+
+Result<CertificatePtr> make_leaf(const CertificateRequest& request, EVP_PKEY& key, X509& ca,
+                                 EVP_PKEY& ca_key) {
+  TRY(const std::string names, alternative_names(request.names));
+  return sign_leaf(request, "serverAuth", names, key, ca, ca_key);
+}
+
+Result<CertificatePtr> make_client_leaf(const CertificateRequest& request, const std::string& uri,
+                                        EVP_PKEY& key, X509& ca, EVP_PKEY& ca_key) {
+  // A strict alphabet, for the reason that alternative_names() has.
+  const bool good =
+      !uri.empty() && uri.size() <= kNameBytesMax && std::ranges::all_of(uri, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == ':' || c == '/' || c == '-';
+      });
+  if (!good) {
+    return fail(Code::invalid_argument, "certificate: \"" + uri + "\" is no name of a client");
+  }
+  return sign_leaf(request, "clientAuth", "URI:" + uri, key, ca, ca_key);
+}
+
+std::string client_uri(const X509& certificate) {
+  auto* const names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr));
+  std::string uri;
+  int uris = 0;
+  for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* const name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_URI) {
+      ++uris;
+      const ASN1_IA5STRING* const text = name->d.uniformResourceIdentifier;
+      uri.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                 static_cast<std::size_t>(ASN1_STRING_length(text)));
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return uris == 1 ? uri : std::string();
 }
 
 bool covers(X509& certificate, const std::string& name) {

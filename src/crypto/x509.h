@@ -37,6 +37,14 @@ struct CertificateRequest {
 [[nodiscard]] Result<CertificatePtr> make_leaf(const CertificateRequest& request, EVP_PKEY& key,
                                                X509& ca, EVP_PKEY& ca_key);
 
+// For a TLS client that is known by `uri`, signed by the CA. Code::invalid_argument for a URI of
+// other characters than a-z 0-9 : / -.
+[[nodiscard]] Result<CertificatePtr> make_client_leaf(const CertificateRequest& request,
+                                                      const std::string& uri, EVP_PKEY& key,
+                                                      X509& ca, EVP_PKEY& ca_key);
+// The URI by which a certificate knows its client; empty unless it has exactly one URI.
+[[nodiscard]] std::string client_uri(const X509& certificate);
+
 [[nodiscard]] bool covers(X509& certificate, const std::string& name);
 [[nodiscard]] UnixMillis ends_ms(const X509& certificate);
 [[nodiscard]] Result<std::string> fingerprint(const X509& certificate);  // "AB:CD:..."

@@ -6,6 +6,7 @@
 #include "gateway/catalog_admin.h"
 #include "gateway/custody_admin.h"
 #include "gateway/key_admin.h"
+#include "gateway/leak_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
 #include "gateway/rotate_key.h"
@@ -108,7 +109,7 @@ identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& pr
 
 bool audits_itself(Handler handler) {
   return is_key_admin(handler) || is_catalog(handler) || is_second_factor(handler) ||
-         handler == Handler::rotate_key;
+         is_leak(handler) || handler == Handler::rotate_key;
 }
 
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
@@ -134,6 +135,12 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
   }
   if (call.received.route->handler == Handler::custody_status) {
     co_return answer_custody_status(services);
+  }
+  if (is_leak(call.received.route->handler)) {
+    auto actor = std::make_shared<const identity::Actor>(actor_of(call.received, call.principal));
+    auto received = std::make_shared<const ReceivedCall>(std::move(call.received));
+    Response answer = co_await answer_leaks(std::move(received), std::move(actor), services);
+    co_return answer;
   }
   const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));

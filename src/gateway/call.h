@@ -16,6 +16,7 @@
 #include "gateway/responder.h"
 #include "gateway/routes.h"
 #include "identity/authenticator.h"
+#include "identity/successors.h"
 #include "policy/data_class.h"
 #include "policy/route.h"
 #include "quota/ledger.h"
@@ -31,11 +32,12 @@ class AuditTrail;
 struct ReceivedCall {
   RequestId request_id;
   const Route* route = nullptr;
-  std::string argument;                    // of the route's "{}"
-  std::string presented_key;               // empty: none
-  std::string address;                     // of the peer, without port
-  std::optional<std::uint32_t> local_uid;  // set on the data folder's own socket
-  std::string stated_class;                // header x-deepmoat-data-class
+  std::string argument;                                     // of the route's "{}"
+  std::string presented_key;                                // empty: none
+  std::string address;                                      // of the peer, without port
+  std::optional<std::uint32_t> local_uid;                   // set on the data folder's own socket
+  std::optional<identity::CertifiedClient> certified = {};  // of a verified client certificate
+  std::string stated_class;                                 // header x-deepmoat-data-class
   std::string body;
   MonoNanos received_ns = 0;
 };

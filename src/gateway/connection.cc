@@ -20,6 +20,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "crypto/x509.h"
 #include "gateway/pipeline.h"
 #include "gateway/request_id.h"
 #include "gateway/responder.h"
@@ -69,6 +70,21 @@ std::optional<std::string_view> framing_fault(const Parser::value_type& request)
   return std::nullopt;
 }
 
+// Whom the peer's certificate names: one of our CA's, which the handshake has verified.
+std::optional<identity::CertifiedClient> certified_client(SSL* tls) {
+  const crypto::CertificatePtr certificate(SSL_get1_peer_certificate(tls));
+  if (!certificate || SSL_get_verify_result(tls) != X509_V_OK) {
+    return std::nullopt;
+  }
+  auto client = identity::parse_client_uri(crypto::client_uri(*certificate));
+  auto fingerprint = crypto::fingerprint(*certificate);
+  if (!client || !fingerprint) {
+    return std::nullopt;
+  }
+  client->fingerprint = *std::move(fingerprint);
+  return client;
+}
+
 template <class Stream>
 class Connection final : public Responder,
                          public OpenConnection,
@@ -95,6 +111,7 @@ class Connection final : public Responder,
       if (error) {
         co_return;
       }
+      certified_ = certified_client(stream_.native_handle());
     }
     for (;;) {
       config_ = shard_.services.config.get();
@@ -370,6 +387,7 @@ class Connection final : public Responder,
                       .presented_key = presented_key(request),
                       .address = address_,
                       .local_uid = local_uid_,
+                      .certified = certified_,
                       .stated_class = std::string(to_view(request["x-deepmoat-data-class"])),
                       .received_ns = shard_.services.clock.mono_ns()};
     const auto target =
@@ -440,6 +458,7 @@ class Connection final : public Responder,
   Stream stream_;
   std::string address_;
   std::optional<std::uint32_t> local_uid_;
+  std::optional<identity::CertifiedClient> certified_;
   Shard& shard_;
   std::shared_ptr<const Config> config_;
   asio::steady_timer deadline_;

@@ -7,8 +7,20 @@
 #include "gateway/metrics.h"
 #include "gateway/rotate_key.h"
 #include "gateway/stages/infer.h"
+#include "gateway/successor.h"
 
 namespace deepmoat::gateway {
+
+// A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
+asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Responder& responder,
+                             AuditTrail& trail) {
+  std::string reason = refusal.audit_reason.empty() ? refusal.code : refusal.audit_reason;
+  const auto recorded =
+      co_await trail.result(audit::Outcome::refused, refusal.status, std::move(reason));
+  Response response =
+      to_response(recorded ? refusal : audit_unavailable(), shape, trail.record.request_id);
+  co_await responder.send(std::move(response));
+}
 
 namespace {
 
@@ -21,17 +33,6 @@ wire::OrRefusal<RoutedCall> prepare(ReceivedCall received, const Services& servi
   TRY(AdmittedCall admitted, admit(std::move(authenticated), services, reader, trail));
   TRY(ClassifiedCall classified, classify(std::move(admitted), trail));
   return route(std::move(classified), services, trail);
-}
-
-// A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
-asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Responder& responder,
-                             AuditTrail& trail) {
-  std::string reason = refusal.audit_reason.empty() ? refusal.code : refusal.audit_reason;
-  const auto recorded =
-      co_await trail.result(audit::Outcome::refused, refusal.status, std::move(reason));
-  Response response =
-      to_response(recorded ? refusal : audit_unavailable(), shape, trail.record.request_id);
-  co_await responder.send(std::move(response));
 }
 
 // Tokens and a place in the key's quota: settled whatever the outcome was.
@@ -166,6 +167,10 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
   if (handler == Handler::metrics && metrics_open_to(call, services)) {
     Response response = answer_metrics(services);
     co_await responder.send(std::move(response));
+    co_return;
+  }
+  if (handler == Handler::fetch_successor) {
+    co_await answer_successor(std::move(call), responder, services);
     co_return;
   }
   if (runs_inference(handler)) {

@@ -13,6 +13,10 @@ namespace deepmoat::gateway {
 asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services& services,
                                wire::RequestReader& reader);
 
+// Answers with a refusal, which is on record before it is answered.
+asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Responder& responder,
+                             AuditTrail& trail);
+
 // Answers what has no route, 404 or 405, audited like every refusal.
 asio::awaitable<void> refuse_call(ReceivedCall call, wire::Refusal refusal, Responder& responder,
                                   Services& services);

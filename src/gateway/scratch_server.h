@@ -15,8 +15,8 @@
 #include "base/file.h"
 #include "base/scratch_folder.h"
 #include "crypto/certificate.h"
-#include "crypto/derived_field_cipher.h"
 #include "crypto/key_file.h"
+#include "crypto/scratch_field_cipher.h"
 #include "gateway/raw_client.h"
 #include "gateway/server.h"
 #include "identity/key_service.h"
@@ -80,6 +80,10 @@ class ScriptedBackend final : public backend::Backend {
   [[nodiscard]] wire::InferRequest last_request() const {
     const std::lock_guard lock(mutex_);
     return last_request_;
+  }
+  [[nodiscard]] std::size_t waiting() const {
+    const std::lock_guard lock(mutex_);
+    return waiting_.size();
   }
   [[nodiscard]] int cancelled() const {
     const std::lock_guard lock(mutex_);
@@ -234,7 +238,7 @@ class ScratchServer {
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<identity::KeyService> keys_;
   std::unique_ptr<identity::TenantService> tenants_;
-  crypto::DerivedFieldCipher cipher_{secrets_.signing};
+  crypto::ScratchFieldCipher cipher_{secrets_.signing};
   std::unique_ptr<identity::SecondFactors> factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
   ScriptedBackend* backend_ = nullptr;

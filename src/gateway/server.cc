@@ -47,8 +47,26 @@ class LiveTls {
   std::shared_ptr<asio::ssl::context> context_;
 };
 
+// A client may show a certificate of this CA; one that shows another's, or a server's, is cut off.
+Result<> ask_for_client_certificates(SSL_CTX* context, const std::filesystem::path& ca) {
+  constexpr std::string_view kSessions = "deepmoat";
+  STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(ca.c_str());
+  if (names == nullptr || SSL_CTX_load_verify_locations(context, ca.c_str(), nullptr) != 1) {
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
+    return fail(Code::invalid_argument,
+                "the CA of client certificates " + ca.string() + " does not load");
+  }
+  SSL_CTX_set_client_CA_list(context, names);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  // Without it a client that resumes a session is refused once certificates are asked for.
+  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(kSessions.data()),
+                                 static_cast<unsigned>(kSessions.size()));
+  return {};
+}
+
 Result<std::shared_ptr<asio::ssl::context>> make_tls(const std::filesystem::path& certificate,
-                                                     const std::filesystem::path& private_key) {
+                                                     const std::filesystem::path& private_key,
+                                                     const std::filesystem::path& client_ca) {
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_3_VERSION);
   // Idle connections give their 32 KB of record buffers back; no early data, so nothing replays.
@@ -66,6 +84,9 @@ Result<std::shared_ptr<asio::ssl::context>> make_tls(const std::filesystem::path
         Code::invalid_argument,
         fmt::format("tls.private_key {} does not load or does not belong to the certificate: {}",
                     private_key.string(), error.message()));
+  }
+  if (!client_ca.empty()) {
+    CHECK_OK(ask_for_client_certificates(context->native_handle(), client_ca));
   }
   return context;
 }
@@ -237,7 +258,7 @@ class Server::Impl {
   }
 
   Result<> reload(const ServerOptions& options) {
-    TRY(auto context, make_tls(options.certificate, options.private_key));
+    TRY(auto context, make_tls(options.certificate, options.private_key, options.client_ca));
     tls_.replace(std::move(context));
     return {};
   }
@@ -402,7 +423,7 @@ std::uint64_t Server::open_connections() const {
 
 Result<> check_certificate(const std::filesystem::path& certificate,
                            const std::filesystem::path& private_key) {
-  CHECK_OK(make_tls(certificate, private_key));
+  CHECK_OK(make_tls(certificate, private_key, {}));
   return {};
 }
 

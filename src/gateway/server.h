@@ -13,7 +13,8 @@ namespace deepmoat::gateway {
 struct ServerOptions {
   std::filesystem::path certificate;
   std::filesystem::path private_key;
-  std::filesystem::path local_socket;  // empty: none
+  std::filesystem::path client_ca = {};  // signs clients' certificates; empty: none are asked for
+  std::filesystem::path local_socket;    // empty: none
 };
 
 class Server {

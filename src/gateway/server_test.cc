@@ -523,6 +523,33 @@ TEST_F(ServerTest, RevokedKeyIsRefusedFromThenOn) {
   EXPECT_EQ(code_of(ask(get("/v1/usage", bearer(revoked)))), "key_revoked");
 }
 
+// Nothing comes from the backend that would make the call look at its key: the revocation has to
+// wake it, before the next keep-alive would.
+TEST_F(ServerTest, RevocationCutsAStreamThatWaits) {
+  const std::string leaky = make_key(server(), identity::Role::user);
+  RawClient client = server().client();
+  client.send(post("/v1/chat/completions", chat_body("wait", {{"stream", true}}), bearer(leaky)));
+  client.until("begun");
+  ASSERT_TRUE(server().keys().leak(ScratchServer::boss(), leaky, "in a forum"));
+  const std::string rest = client.rest();
+  EXPECT_NE(rest.find("key_withdrawn"), std::string::npos) << rest;
+  EXPECT_EQ(rest.find("keep-alive"), std::string::npos) << rest;
+  EXPECT_EQ(rest.find("[DONE]"), std::string::npos) << rest;
+}
+
+TEST_F(ServerTest, AnswerThatIsReadyWhenTheKeyEndsIsNotGiven) {
+  const std::string leaky = make_key(server(), identity::Role::user);
+  RawClient client = server().client();
+  const int before = server().backend().cancelled();
+  client.send(post("/v1/chat/completions", chat_body("wait"), bearer(leaky)));
+  while (server().backend().waiting() == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ASSERT_TRUE(server().keys().leak(ScratchServer::boss(), leaky, "in a forum"));
+  EXPECT_EQ(code_of(client.answer()), "key_withdrawn");
+  EXPECT_EQ(server().backend().cancelled(), before + 1);
+}
+
 TEST_F(ServerTest, KeyOverTheAdminApi) {
   const std::string admin = bearer(key(identity::Role::admin));
   const Json made =

@@ -45,6 +45,7 @@ struct Custody {
   crypto::CustodyWatch& watch;
   crypto::Envelope& envelope;
 };
+struct LeakDesk;
 
 struct Services {
   const Clock& clock;
@@ -65,6 +66,8 @@ struct Services {
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
   identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
   identity::KeyRotation* rotation = nullptr;
+  const LeakDesk* leak_desk = nullptr;          // none: keys are revoked, and that is all
+  boost::asio::thread_pool* reports = nullptr;  // with `leak_desk`: for long reading of the log
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 

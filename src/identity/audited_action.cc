@@ -21,8 +21,8 @@ Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor
   return record;
 }
 
-Result<> end_action(const AppendAudit& append, audit::Record record, const AuditedAction& action,
-                    const Error* failure) {
+Result<std::uint64_t> end_action(const AppendAudit& append, audit::Record record,
+                                 const AuditedAction& action, const Error* failure) {
   const bool refused =
       failure != nullptr &&
       (failure->code == Code::invalid_argument || failure->code == Code::not_found ||
@@ -44,7 +44,7 @@ Result<> end_action(const AppendAudit& append, audit::Record record, const Audit
                     "may be in force and nothing is answered: " +
                     written.error().message);
   }
-  return {};
+  return *written;
 }
 
 }  // namespace deepmoat::identity

@@ -44,17 +44,23 @@ struct AuditedAction {
 // The intent's record, as written; its sequence is in `intent_sequence`.
 [[nodiscard]] Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,
                                                  const AuditedAction& action);
-// `failure`: none when it was done.
-[[nodiscard]] Result<> end_action(const AppendAudit& append, audit::Record record,
-                                  const AuditedAction& action, const Error* failure);
+// The result's sequence. `failure`: none when it was done. These two by themselves are for an
+// effect that is not over when a function returns.
+[[nodiscard]] Result<std::uint64_t> end_action(const AppendAudit& append, audit::Record record,
+                                               const AuditedAction& action, const Error* failure);
 
-// The body gets the action, to name the thing that it turned out to be about.
+// The body gets the action, to name the thing that it turned out to be about. `result_sequence`,
+// where given, is set to that of the result.
 template <class T, class Body>
 Result<T> audited(const AppendAudit& append, const Actor& actor, AuditedAction action,
-                  const Body& body) {
+                  const Body& body, std::uint64_t* result_sequence = nullptr) {
   TRY(audit::Record record, begin_action(append, actor, action));
   Result<T> done = body(action);
-  CHECK_OK(end_action(append, std::move(record), action, done ? nullptr : &done.error()));
+  TRY(const std::uint64_t sequence,
+      end_action(append, std::move(record), action, done ? nullptr : &done.error()));
+  if (result_sequence != nullptr) {
+    *result_sequence = sequence;
+  }
   return done;
 }
 

@@ -7,6 +7,7 @@
 #include <boost/smart_ptr/make_shared.hpp>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -97,6 +98,49 @@ void tie_successions(Snapshot& snapshot, const Snapshot& before) {
     predecessor->second->ended_by = shared;
   }
 }
+// Who wants to hear of which key's end. Shared with the watches, which may outlive nothing else.
+class Watchers {
+ public:
+  std::uint64_t add(const KeyId& key_id, std::function<void()> withdrawn) {
+    const std::lock_guard lock(mutex_);
+    by_key_[key_id].emplace(++last_, std::move(withdrawn));
+    return last_;
+  }
+
+  void remove(const KeyId& key_id, std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_key_.find(key_id);
+    if (found != by_key_.end() && found->second.erase(number) == 1 && found->second.empty()) {
+      by_key_.erase(found);
+    }
+  }
+
+  // Tells, outside the lock, the watchers of all keys that `snapshot` does not let in.
+  void tell(const Snapshot& snapshot) {
+    std::vector<std::function<void()>> told;
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(by_key_, [&](auto& watched) {
+        const auto entry = snapshot.by_id.find(watched.first);
+        if (entry != snapshot.by_id.end() && !entry->second->revoked) {
+          return false;
+        }
+        for (auto& [number, withdrawn] : watched.second) {
+          told.push_back(std::move(withdrawn));
+        }
+        return true;
+      });
+    }
+    for (const auto& withdrawn : told) {
+      withdrawn();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::uint64_t last_ = 0;
+  std::unordered_map<KeyId, std::unordered_map<std::uint64_t, std::function<void()>>> by_key_;
+};
 
 std::optional<std::pair<crypto::Digest, Entry>> entry_of(const store::KeyRow& row) {
   const Result<std::string> lookup = from_hex(row.lookup);
@@ -233,6 +277,7 @@ class Authenticator::Impl {
   std::atomic<std::uint64_t> generation_ = 0;
   std::atomic<UnixMillis> newest_ms_ = 0;
   Entry dummy_;
+  const std::shared_ptr<Watchers> watchers_ = std::make_shared<Watchers>();
 
   UnixMillis latest(UnixMillis now_ms) {
     UnixMillis newest = newest_ms_.load(std::memory_order_relaxed);
@@ -327,9 +372,17 @@ std::size_t Authenticator::replace(std::span<const store::KeyRow> rows) {
     }
   }
   tie_successions(*next, *impl_->snapshot_.load());
-  impl_->snapshot_.store(std::move(next));
+  const boost::shared_ptr<const Snapshot> in_force = std::move(next);
+  impl_->snapshot_.store(in_force);
   impl_->generation_.fetch_add(1, std::memory_order_release);
+  impl_->watchers_->tell(*in_force);
   return refused;
+}
+
+KeyWatch Authenticator::watch(const KeyId& key_id, std::function<void()> withdrawn) const {
+  const std::shared_ptr<Watchers> watchers = impl_->watchers_;
+  const std::uint64_t number = watchers->add(key_id, std::move(withdrawn));
+  return KeyWatch([watchers, key_id, number] { watchers->remove(key_id, number); });
 }
 
 bool Authenticator::still_valid(const KeyId& key_id, UnixMillis now_ms) const {

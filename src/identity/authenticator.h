@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/strong.h"
@@ -76,6 +78,28 @@ struct AuthenticatorOptions {
   bool accept_bare_keys = false;  // 64 hex digits without prefix and checksum
 };
 
+// Holds a wish to hear of a key's end; gone with the object. Movable.
+class KeyWatch {
+ public:
+  KeyWatch() = default;
+  explicit KeyWatch(std::function<void()> leave) : leave_(std::move(leave)) {}
+  KeyWatch(KeyWatch&& other) noexcept : leave_(std::exchange(other.leave_, nullptr)) {}
+  KeyWatch& operator=(KeyWatch&& other) noexcept {
+    std::swap(leave_, other.leave_);
+    return *this;
+  }
+  KeyWatch(const KeyWatch&) = delete;
+  KeyWatch& operator=(const KeyWatch&) = delete;
+  ~KeyWatch() {
+    if (leave_) {
+      leave_();
+    }
+  }
+
+ private:
+  std::function<void()> leave_;
+};
+
 class Authenticator {
  public:
   // `authority` must outlive it. Knows no key until replace().
@@ -107,6 +131,12 @@ class Authenticator {
   // Whether a call of the key with this id may go on: streams ask between events, so that a
   // revocation cuts them. A key's successor does not: what had begun ends well. One hash look-up.
   [[nodiscard]] bool still_valid(const KeyId& key_id, UnixMillis now_ms) const;
+
+  // Calls `withdrawn` at most once, from within the replace() that takes the key away, so that a
+  // running call need not wait for its next event to be cut. Not at the key's own end in time. It
+  // must be quick and may still run while the watch is destroyed. Ask still_valid() after: what
+  // happened before is not told.
+  [[nodiscard]] KeyWatch watch(const KeyId& key_id, std::function<void()> withdrawn) const;
 
   // Raises the latest time seen, e.g. to that of the newest audit record at start.
   void observe_time(UnixMillis now_ms) const;

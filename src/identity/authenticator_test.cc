@@ -348,6 +348,61 @@ TEST(Authenticator, RefusesAForgersOwnKeyWithARowOfHisMaking) {
   EXPECT_EQ(keys.tried(shown->reveal()), "invalid_api_key");
 }
 
+TEST(Authenticator, TellsThoseWhoWatchAKeyOfItsRevocation) {
+  ScratchKeys keys;
+  const CreatedKey leaky = keys.make("leaky");
+  const CreatedKey other = keys.make("other");
+  int told = 0;
+  int told_of_other = 0;
+  int told_after = 0;
+  const auto watch = [&](const CreatedKey& key, int& count) {
+    return keys.authenticator_.watch(key.info.key_id, [&count] { ++count; });
+  };
+  const KeyWatch first = watch(leaky, told);
+  const KeyWatch second = watch(leaky, told);
+  const KeyWatch others = watch(other, told_of_other);
+  {
+    const KeyWatch gone = watch(leaky, told_after);
+  }
+  KeyWatch moved_from = watch(leaky, told);
+  const KeyWatch moved = std::move(moved_from);
+  keys.make("another");  // a snapshot that takes nothing away
+  EXPECT_EQ(told, 0);
+  ASSERT_TRUE(keys.service_->revoke(keys.admin(), leaky.info.key_id.value(), "lost"));
+  EXPECT_EQ(told, 3);
+  keys.make("one-more");
+  EXPECT_EQ(told, 3) << "once";
+  EXPECT_EQ(told_of_other, 0);
+  EXPECT_EQ(told_after, 0);
+}
+
+TEST(Authenticator, WatchesComeAndGoWhileKeysAreRevoked) {
+  ScratchKeys keys;
+  std::vector<CreatedKey> made;
+  for (int i = 0; i < 8; ++i) {
+    made.push_back(keys.make("app-" + std::to_string(i)));
+  }
+  std::atomic<bool> stop = false;
+  std::atomic<int> told = 0;
+  std::vector<std::jthread> watchers;
+  for (int thread = 0; thread < 2; ++thread) {
+    watchers.emplace_back([&] {
+      while (!stop) {
+        for (const CreatedKey& key : made) {
+          const KeyWatch watch = keys.authenticator_.watch(key.info.key_id, [&told] { ++told; });
+        }
+      }
+    });
+  }
+  const KeyWatch last = keys.authenticator_.watch(made.back().info.key_id, [&told] { ++told; });
+  for (const CreatedKey& key : made) {
+    ASSERT_TRUE(keys.service_->revoke(keys.admin(), key.info.key_id.value(), "lost"));
+  }
+  stop = true;
+  watchers.clear();
+  EXPECT_GE(told, 1);
+}
+
 TEST(Authenticator, RevokesWhileOthersRead) {
   ScratchKeys keys;
   const CreatedKey key = keys.make("app");

@@ -80,6 +80,14 @@ Result<> KeyService::reload() {
   return {};
 }
 
+Result<> KeyService::put_in_force(const store::KeyRow& edited) {
+  TRY(std::vector<store::KeyRow> rows, database_.list_keys());
+  std::ranges::replace_if(
+      rows, [&](const store::KeyRow& row) { return row.key_id == edited.key_id; }, edited);
+  authenticator_.replace(rows);
+  return {};
+}
+
 KeyInfo KeyService::info_of(const store::KeyRow& row) const {
   KeyInfo info{.key_id = KeyId(row.key_id),
                .client_id = ClientId(row.client_id),
@@ -168,6 +176,15 @@ Result<std::vector<KeyInfo>> KeyService::list(const Actor& actor) {
       });
 }
 
+Result<std::vector<KeyInfo>> KeyService::all_keys() {
+  TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
+  std::vector<KeyInfo> keys;
+  for (const store::KeyRow& row : rows) {
+    keys.push_back(info_of(row));
+  }
+  return keys;
+}
+
 Result<store::KeyRow> KeyService::find(const Actor& actor, std::string_view reference) {
   const bool shown_key = parse_key(reference, true).has_value();
   std::vector<std::string> lookups;
@@ -213,7 +230,7 @@ Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference)
 }
 
 Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
-                                 std::string_view reference, std::string_view detail,
+                                 std::string_view reference, std::string_view detail, First first,
                                  const Edit& apply) {
   // The intent names the key that it is about, so the key is looked up before it is written.
   const Result<store::KeyRow> target = find(actor, reference);
@@ -233,11 +250,16 @@ Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
         CHECK_OK(apply(row));
         if (row != before) {
           authority_.seal(row);
-          CHECK_OK(database_.update_key(row));
+          if (first == First::memory) {
+            CHECK_OK(put_in_force(row));
+          }
+          const Result<> kept = database_.update_key(row);
           CHECK_OK(reload());
+          CHECK_OK(kept);
         }
         return info_of(row);
-      });
+      },
+      &result_sequence_);
 }
 
 Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view reference,
@@ -253,7 +275,7 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view referenc
       std::ranges::all_of(
           scopes, [](const std::string& scope) { return parse_permission(scope).has_value(); }) &&
       check_text("label", change.label.value_or(""), kLabelBytesMax).has_value();
-  return edit(actor, "key.change", reference, good ? summary_of(change) : "",
+  return edit(actor, "key.change", reference, good ? summary_of(change) : "", First::disk,
               [&](store::KeyRow& row) -> Result<> {
                 const KeyState state = info_of(row).state;
                 if (state != KeyState::active) {
@@ -274,14 +296,18 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view referenc
               });
 }
 
-Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
-                                   std::string_view reason) {
+Result<KeyInfo> KeyService::revoke_as(std::string_view name, const Actor& actor,
+                                      std::string_view reference, std::string_view reason,
+                                      KeyState* before) {
   const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
   const std::string_view recorded = reason_good ? reason : std::string_view();
-  return edit(actor, "key.revoke", reference, recorded, [&](store::KeyRow& row) -> Result<> {
+  return edit(actor, name, reference, recorded, First::memory, [&](store::KeyRow& row) -> Result<> {
     CHECK_OK(reason_good);
     if (reason.empty()) {
       return fail(Code::invalid_argument, "reason: say why the key is revoked");
+    }
+    if (before != nullptr) {
+      *before = info_of(row).state;
     }
     if (row.revoked_ms == 0) {
       row.revoked_ms = clock_.unix_ms();
@@ -291,16 +317,30 @@ Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view referenc
   });
 }
 
+Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
+                                   std::string_view reason) {
+  return revoke_as("key.revoke", actor, reference, reason, nullptr);
+}
+
+Result<LeakedKey> KeyService::leak(const Actor& actor, std::string_view reference,
+                                   std::string_view reason) {
+  LeakedKey leaked;
+  TRY(leaked.info, revoke_as("key.leak", actor, reference, reason, &leaked.before));
+  leaked.audit_sequence = result_sequence_;
+  return leaked;
+}
+
 Result<KeyInfo> KeyService::expire(const Actor& actor, std::string_view reference,
                                    UnixMillis at_ms) {
-  return edit(actor, "key.expire", reference, "", [&](store::KeyRow& row) -> Result<> {
-    if (at_ms > row.expires_ms) {
-      return fail(Code::invalid_argument,
-                  "at: later than the key's own end; make a new key instead");
-    }
-    row.expires_ms = std::max(at_ms, row.created_ms);
-    return {};
-  });
+  return edit(actor, "key.expire", reference, "", First::memory,
+              [&](store::KeyRow& row) -> Result<> {
+                if (at_ms > row.expires_ms) {
+                  return fail(Code::invalid_argument,
+                              "at: later than the key's own end; make a new key instead");
+                }
+                row.expires_ms = std::max(at_ms, row.created_ms);
+                return {};
+              });
 }
 
 }  // namespace deepmoat::identity

@@ -1,7 +1,8 @@
 // What an administrator does with keys: create, list, show, change, revoke, expire.
 //
-// Order of every action: audit intent durable -> database -> snapshot swap -> audit result
-// (identity/audited_action.h). Blocking; used from one blocking thread.
+// Order of every action: audit intent durable -> database -> snapshot swap -> audit result; but
+// what takes a right away is in the snapshot before it is in the database, as every millisecond
+// counts (identity/audited_action.h). Blocking; used from one blocking thread.
 #pragma once
 
 #include <cstdint>
@@ -71,6 +72,13 @@ struct CreatedKey {
   Secret shown;  // the only time that it exists outside the client
 };
 
+// What became of a key that was reported as leaked.
+struct LeakedKey {
+  KeyInfo info;
+  KeyState before = KeyState::active;  // its state when it was reported
+  std::uint64_t audit_sequence = 0;    // of the result of the revocation
+};
+
 class KeyService {
  public:
   // Loads the keys into `authenticator`. Everything referred to must outlive the service.
@@ -96,6 +104,9 @@ class KeyService {
   // Keys of the tenants that the actor reaches, oldest first.
   Result<std::vector<KeyInfo>> list(const Actor& actor);
 
+  // Every key, for the program's own notices. No person sees it, so it is in no audit record.
+  Result<std::vector<KeyInfo>> all_keys();
+
   // `reference`: a key id, a prefix of one (8 characters or more) that fits one key only, or the
   // shown key itself. Code::not_found also for keys of tenants that the actor does not reach.
   Result<KeyInfo> show(const Actor& actor, std::string_view reference);
@@ -104,6 +115,9 @@ class KeyService {
   // `reason` is for people and for the audit log; must not be empty. A second time is no error
   // and changes nothing.
   Result<KeyInfo> revoke(const Actor& actor, std::string_view reference, std::string_view reason);
+  // The same for a key that others may have: "key.leak" in the audit log. A key that is revoked
+  // already stays as it is, and is on record as leaked.
+  Result<LeakedKey> leak(const Actor& actor, std::string_view reference, std::string_view reason);
   // Ends the key at `at_ms`, sooner than it would; never later. In the past: at once.
   Result<KeyInfo> expire(const Actor& actor, std::string_view reference, UnixMillis at_ms);
 
@@ -120,9 +134,14 @@ class KeyService {
              const KeyAuthority& authority, const Clock& clock);
 
   using Edit = std::function<Result<>(store::KeyRow&)>;
+  // An edit that only takes rights away is in force before the disk has it, which may take long.
+  enum class First : std::uint8_t { disk, memory };
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
+  Result<> put_in_force(const store::KeyRow& edited);
   Result<KeyInfo> edit(const Actor& actor, std::string_view name, std::string_view reference,
-                       std::string_view detail, const Edit& apply);
+                       std::string_view detail, First first, const Edit& apply);
+  Result<KeyInfo> revoke_as(std::string_view name, const Actor& actor, std::string_view reference,
+                            std::string_view reason, KeyState* before);
 
   store::Database& database_;
   AppendAudit append_;
@@ -131,6 +150,7 @@ class KeyService {
   const Clock& clock_;
   std::function<Result<>()> may_issue_ = nullptr;  // none: always
   std::size_t corrupt_rows_ = 0;
+  std::uint64_t result_sequence_ = 0;  // of the last change's result in the audit log
 };
 
 }  // namespace deepmoat::identity

@@ -200,6 +200,30 @@ TEST(KeyService, RevokesAtOnceAndForGood) {
   EXPECT_EQ(keys.tried(other.shown.reveal()), "ok");
 }
 
+TEST(KeyService, ALeakIsARevocationThatIsOnRecordAsOne) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  EXPECT_EQ(keys.service_->leak(keys.admin(), key.info.key_id.value(), "").error().code,
+            Code::invalid_argument);
+  const auto leaked = keys.service_->leak(keys.admin(), key.shown.reveal(), "in a forum");
+  ASSERT_TRUE(leaked);
+  EXPECT_EQ(leaked->before, KeyState::active);
+  EXPECT_EQ(leaked->info.state, KeyState::revoked);
+  EXPECT_EQ(leaked->info.revoke_reason, "in a forum");
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "key_revoked");
+  const audit::Record& result = keys.records_.at(leaked->audit_sequence);
+  EXPECT_EQ(result.action, "key.leak");
+  EXPECT_EQ(result.phase, audit::Phase::result);
+  EXPECT_EQ(result.outcome, audit::Outcome::success);
+  EXPECT_EQ(result.resource, key.info.key_id.value());
+  EXPECT_EQ(result.reason, "in a forum");
+  const auto again = keys.service_->leak(keys.admin(), key.info.key_id.value(), "once more");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->before, KeyState::revoked);
+  EXPECT_EQ(again->info.revoke_reason, "in a forum");
+  EXPECT_GT(again->audit_sequence, leaked->audit_sequence);
+}
+
 TEST(KeyService, EndsAKeySoonerAndNeverLater) {
   ScratchKeys keys;
   const CreatedKey key = keys.make("app");

@@ -13,9 +13,9 @@
 
 #include "audit/record.h"
 #include "base/clock.h"
-#include "crypto/derived_field_cipher.h"
 #include "crypto/key_file.h"
 #include "crypto/one_time_password.h"
+#include "crypto/scratch_field_cipher.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
@@ -168,7 +168,7 @@ class ScratchKeys {
   crypto::RootSecrets secrets_ = test_secrets();
   KeyAuthority authority_;
   Authenticator authenticator_;
-  crypto::DerivedFieldCipher cipher_;
+  crypto::ScratchFieldCipher cipher_;
   ManualClock clock_;
   std::vector<audit::Record> records_;
   std::optional<int> appends_left_;  // then every append fails

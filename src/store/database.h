@@ -162,6 +162,8 @@ class Database {
   Result<int> schema_version();
 
  private:
+  friend class WebhookTable;  // rows of their own, over the same session
+  friend class ClientTable;
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

@@ -113,12 +113,69 @@ constexpr std::array<std::string_view, 3> kKeySuccession{
     "ALTER TABLE api_keys ADD COLUMN overlap_until_ms INTEGER NOT NULL DEFAULT 0",
 };
 
+constexpr std::array<std::string_view, 2> kWebhooks{
+    R"sql(
+CREATE TABLE webhooks (
+  webhook_id    TEXT    NOT NULL PRIMARY KEY,
+  tenant        TEXT    NOT NULL,
+  url           TEXT    NOT NULL,
+  events        TEXT    NOT NULL,
+  sealed_secret TEXT    NOT NULL,
+  created_by    TEXT    NOT NULL,
+  created_ms    INTEGER NOT NULL
+) STRICT)sql",
+    // Outlives its webhook: it is the record of what was sent.
+    R"sql(
+CREATE TABLE webhook_deliveries (
+  delivery_id TEXT    NOT NULL PRIMARY KEY,
+  webhook_id  TEXT    NOT NULL,
+  tenant      TEXT    NOT NULL,
+  event       TEXT    NOT NULL,
+  subject     TEXT    NOT NULL,
+  body        TEXT    NOT NULL,
+  created_ms  INTEGER NOT NULL,
+  state       TEXT    NOT NULL CHECK (state IN ('waiting', 'delivered', 'failed', 'dropped')),
+  attempts    INTEGER NOT NULL,
+  next_ms     INTEGER NOT NULL,
+  last_ms     INTEGER NOT NULL,
+  last_status INTEGER NOT NULL,
+  last_error  TEXT    NOT NULL,
+  UNIQUE (webhook_id, event, subject)
+) STRICT)sql",
+};
+
+constexpr std::array<std::string_view, 2> kClientCertificates{
+    R"sql(
+CREATE TABLE client_certificates (
+  fingerprint TEXT    NOT NULL PRIMARY KEY,
+  tenant      TEXT    NOT NULL,
+  client_id   TEXT    NOT NULL,
+  created_by  TEXT    NOT NULL,
+  created_ms  INTEGER NOT NULL,
+  ends_ms     INTEGER NOT NULL,
+  revoked_ms  INTEGER NOT NULL
+) STRICT)sql",
+    R"sql(
+CREATE TABLE key_successors (
+  old_key_id TEXT    NOT NULL PRIMARY KEY,
+  new_key_id TEXT    NOT NULL,
+  tenant     TEXT    NOT NULL,
+  client_id  TEXT    NOT NULL,
+  sealed_key TEXT    NOT NULL,
+  created_ms INTEGER NOT NULL,
+  ends_ms    INTEGER NOT NULL,
+  fetched_ms INTEGER NOT NULL
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
     Migration{3, "attributes of keys, and tenants", kAttributesAndTenants},
     Migration{4, "second factors", kSecondFactors},
     Migration{5, "keys that follow one another", kKeySuccession},
+    Migration{6, "webhooks and their deliveries", kWebhooks},
+    Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
 };
 
 }  // namespace

@@ -13,8 +13,8 @@
 #include "audit/log.h"
 #include "audit/verify.h"
 #include "base/hex.h"
-#include "crypto/derived_field_cipher.h"
 #include "crypto/one_time_password.h"
+#include "crypto/scratch_field_cipher.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
@@ -81,7 +81,7 @@ struct Opened {
   crypto::RootSecrets secrets = root_secrets();
   identity::KeyAuthority authority;
   identity::Authenticator authenticator;
-  crypto::DerivedFieldCipher cipher;
+  crypto::ScratchFieldCipher cipher;
   std::unique_ptr<audit::Log> log;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<identity::KeyService> keys;

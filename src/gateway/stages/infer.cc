@@ -14,7 +14,8 @@ namespace deepmoat::gateway {
 namespace {
 
 struct ClientGone {};
-using CallEvent = std::variant<backend::InferenceEvent, ClientGone>;
+struct KeyWithdrawn {};  // look at the key now, whatever else comes
+using CallEvent = std::variant<backend::InferenceEvent, ClientGone, KeyWithdrawn>;
 using CallMailbox = Mailbox<CallEvent>;
 
 // A cancelled call ends within one step of the engine; a backend that does not answer by then is
@@ -45,6 +46,11 @@ class RunningCall {
     std::vector<wire::InferRequest> requests = requests_of(call);
     backend::Backend& backend = *finished_.routed.backend;
     bool watched = false;
+    identity::KeyWatch watch;
+    if (!principal().key_id.value().empty()) {
+      watch = services_.authenticator.watch(principal().key_id,
+                                            [mailbox] { mailbox->push(KeyWithdrawn{}); });
+    }
     for (wire::InferRequest& request : requests) {
       ended_ = false;
       const CallId id = backend.submit(
@@ -84,6 +90,7 @@ class RunningCall {
 
   asio::awaitable<void> pass_on_until_end(CallMailbox& mailbox, backend::Backend& backend,
                                           CallId id) {
+    cut_if_withdrawn(backend, id);  // while it waited for its audit record
     while (!ended_) {
       const std::chrono::milliseconds patience =
           finished_.cancelled ? kCancelWait
@@ -92,8 +99,10 @@ class RunningCall {
       if (events.empty() && finished_.cancelled) {
         co_return;
       }
+      // Before the events are passed on: not one goes out after the key's end.
+      cut_if_withdrawn(backend, id);
       const bool alive = co_await pass_on(std::move(events));
-      if (!ended_ && !finished_.cancelled && !may_go_on(alive)) {
+      if (!ended_ && !finished_.cancelled && (!alive || client_gone_)) {
         finished_.cancelled = true;
         backend.cancel(id);
       }
@@ -104,40 +113,37 @@ class RunningCall {
     return finished_.routed.classified.admitted.inference;
   }
 
-  bool key_withdrawn() const {
-    const identity::Principal& principal =
-        finished_.routed.classified.admitted.authenticated.principal;
-    return !principal.key_id.value().empty() &&
-           !services_.authenticator.still_valid(principal.key_id, services_.clock.unix_ms());
+  const identity::Principal& principal() const {
+    return finished_.routed.classified.admitted.authenticated.principal;
   }
 
-  // Looked at after every piece: a revocation cuts running streams too.
-  bool may_go_on(bool client_reads) {
-    if (!client_reads || client_gone_) {
-      return false;
+  // A revocation cuts running streams too. Cheap: one hash look-up.
+  void cut_if_withdrawn(backend::Backend& backend, CallId id) {
+    const KeyId& key_id = principal().key_id;
+    if (finished_.cancelled || key_id.value().empty() ||
+        services_.authenticator.still_valid(key_id, services_.clock.unix_ms())) {
+      return;
     }
-    if (!key_withdrawn()) {
-      return true;
-    }
+    finished_.cancelled = true;
     withdrawn_ = wire::Refusal{.status = 401,
                                .type = "authentication_error",
                                .code = "key_withdrawn",
                                .message = "The key was revoked or ended while the call ran."};
-    return false;
+    backend.cancel(id);
   }
 
   // Takes the events in, and writes what they say to a streaming client in one piece. No event:
   // the time for a keep-alive has come.
   asio::awaitable<bool> pass_on(std::vector<CallEvent> events) {
     std::string bytes;
-    if (events.empty() && inference().stream) {
+    if (events.empty() && inference().stream && !finished_.cancelled) {
       bytes = finished_.writer->keep_alive();
     }
     for (CallEvent& event : events) {
       if (std::holds_alternative<ClientGone>(event)) {
         client_gone_ = true;
-      } else {
-        take(std::get<backend::InferenceEvent>(std::move(event)), bytes);
+      } else if (auto* of_backend = std::get_if<backend::InferenceEvent>(&event)) {
+        take(std::move(*of_backend), bytes);
       }
     }
     if (bytes.empty() || !inference().stream || finished_.cancelled) {

@@ -1,0 +1,74 @@
+#include "cli/admin_desk.h"
+
+#include "cli/installation.h"
+#include "cli/key_desk.h"
+#include "cli/local_client.h"
+#include "gateway/leak_admin.h"
+#include "gateway/routes.h"
+
+namespace deepmoat::cli {
+
+namespace {
+
+// A report of a leak reads a month of the audit log.
+constexpr std::chrono::minutes kPatience{30};
+
+std::string text_of(const Json& body) {
+  return body.is_null() ? std::string() : body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+class ServerAdminDesk final : public AdminDesk {
+ public:
+  explicit ServerAdminDesk(DataFolder folder) : folder_(std::move(folder)) {}
+
+  Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
+    return ask_server(folder_, method, path, text_of(body), "", kPatience);
+  }
+  [[nodiscard]] bool served() const override { return true; }
+
+ private:
+  DataFolder folder_;
+};
+
+class OfflineAdminDesk final : public AdminDesk {
+ public:
+  OfflineAdminDesk(std::unique_ptr<Installation> installation, identity::Actor actor)
+      : installation_(std::move(installation)), actor_(std::move(actor)) {}
+
+  Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
+    const gateway::RouteMatch match = gateway::match_route(method, path);
+    if (match.route == nullptr || !gateway::is_leak(match.route->handler)) {
+      return fail(Code::internal, "no such route: " + method + " " + path);
+    }
+    return gateway::act_on_leaks(installation_->leak_desk(), match.route->handler, actor_,
+                                 match.argument, text_of(body));
+  }
+  [[nodiscard]] bool served() const override { return false; }
+
+ private:
+  std::unique_ptr<Installation> installation_;
+  identity::Actor actor_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<AdminDesk>> AdminDesk::open(const DataFolder& folder, const Config& config,
+                                                   const Clock& clock) {
+  std::error_code error;
+  if (!std::filesystem::exists(folder.database(), error)) {
+    return fail(Code::not_found,
+                "there is no data folder at " + folder.root().string() + "; name it with --data");
+  }
+  auto installation = Installation::open(folder, config, clock);
+  if (installation) {
+    TRY(identity::Actor actor, local_actor());
+    return std::unique_ptr<AdminDesk>(
+        new OfflineAdminDesk(*std::move(installation), std::move(actor)));
+  }
+  if (installation.error().code == Code::already_exists) {
+    return std::unique_ptr<AdminDesk>(new ServerAdminDesk(folder));
+  }
+  return std::unexpected(installation.error());
+}
+
+}  // namespace deepmoat::cli

@@ -1,0 +1,33 @@
+// Where commands about leaked keys, incidents and webhooks are carried out: by the running server,
+// through the data folder's socket, or in this process when no server runs. Both understand the
+// admin interface's routes.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/result.h"
+#include "cli/data_folder.h"
+
+namespace deepmoat::cli {
+
+using Json = nlohmann::ordered_json;
+
+class AdminDesk {
+ public:
+  // Code::not_found for a folder that holds nothing yet: its name is a typing error.
+  static Result<std::unique_ptr<AdminDesk>> open(const DataFolder& folder, const Config& config,
+                                                 const Clock& clock);
+  virtual ~AdminDesk() = default;
+
+  // Asks for a route of the admin interface; `body` as the route takes it.
+  virtual Result<Json> ask(const std::string& method, const std::string& path,
+                           const Json& body) = 0;
+  // A server does it, so what is queued is sent now.
+  [[nodiscard]] virtual bool served() const = 0;
+};
+
+}  // namespace deepmoat::cli

@@ -1,0 +1,159 @@
+#include "cli/leak_search.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "base/file.h"
+#include "cli/git_objects.h"
+
+namespace deepmoat::cli {
+
+namespace {
+
+constexpr std::size_t kBufferBytes = 1024 * 1024;
+constexpr std::uint64_t kProgressBytes = 16 * 1024 * 1024;
+constexpr std::size_t kHistorySightingsMax = 100'000;
+
+}  // namespace
+
+LeakSearch::LeakSearch(OnFound found, OnProblem problem, OnProgress progress)
+    : found_(std::move(found)),
+      problem_(std::move(problem)),
+      progress_(std::move(progress)),
+      buffer_(kBufferBytes) {}
+
+void LeakSearch::search(const std::string& path) {
+  if (path == "-") {
+    search_stream(path, STDIN_FILENO);
+    return;
+  }
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    search_folder(path, true);
+  } else {
+    search_file(path, 0);
+  }
+}
+
+void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_repository) {
+  if (history_ && may_be_repository && is_git_repository(folder)) {
+    search_history(folder);
+  }
+  std::error_code error;
+  std::vector<std::filesystem::path> below;
+  std::filesystem::directory_iterator entries(folder, error);
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    const std::filesystem::file_status status = entries->symlink_status(error);
+    if (error) {
+      break;
+    }
+    if (std::filesystem::is_directory(status)) {
+      below.push_back(entries->path());
+    } else if (std::filesystem::is_regular_file(status)) {
+      search_file(entries->path(), O_NOFOLLOW | O_NONBLOCK);
+    }
+  }
+  if (error) {
+    problem_({Code::io, folder.string() + ": " + error.message()});
+  }
+  for (const std::filesystem::path& one : below) {
+    search_folder(one, one.filename() != ".git");  // its work tree's turn has been
+  }
+}
+
+void LeakSearch::search_file(const std::filesystem::path& path, int more_flags) {
+  const auto file = open_file(path, O_RDONLY | O_NOCTTY | more_flags);
+  if (!file) {
+    problem_(file.error());
+    return;
+  }
+  ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  search_stream(path.string(), file->get());
+}
+
+void LeakSearch::search_stream(const std::string& place, int fd) {
+  identity::KeyScanner scanner;
+  const identity::OnSighting note = [&](const identity::KeySighting& seen) { found_(place, seen); };
+  for (;;) {
+    const ssize_t got = ::read(fd, buffer_.data(), buffer_.size());
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      problem_(fail_errno(Code::io, "read " + place).error());
+      return;
+    }
+    if (got == 0) {
+      break;
+    }
+    scanner.feed({buffer_.data(), static_cast<std::size_t>(got)}, note);
+    count(static_cast<std::size_t>(got));
+  }
+  ++files_;
+}
+
+void LeakSearch::search_history(const std::filesystem::path& repository) {
+  std::vector<InObject> sightings;
+  identity::KeyScanner scanner;
+  const auto read =
+      read_git_objects(repository, [&](const GitObject& object, std::string_view piece) {
+        if (piece.empty()) {
+          scanner = identity::KeyScanner();
+          return;
+        }
+        scanner.feed(piece, [&](const identity::KeySighting& seen) {
+          if (sightings.size() < kHistorySightingsMax) {
+            sightings.push_back({.name = object.name,
+                                 .kind = object.kind,
+                                 .offset = seen.offset,
+                                 .line = seen.line,
+                                 .kind_of_key = seen.kind,
+                                 .key = std::string(seen.key)});
+          }
+        });
+        count(piece.size());
+      });
+  if (!read) {
+    problem_({read.error().code,
+              "the git history of " + repository.string() + ": " + read.error().message});
+  }
+  report(repository, sightings);
+}
+
+// Where the objects came into the history.
+void LeakSearch::report(const std::filesystem::path& repository,
+                        const std::vector<InObject>& sightings) {
+  std::map<std::string, std::string> places;
+  for (const InObject& seen : sightings) {
+    auto place = places.find(seen.name);
+    if (place == places.end()) {
+      std::string text = seen.kind + " " + seen.name;
+      if (seen.kind == "blob") {
+        const auto blob = find_git_blob(repository, seen.name);
+        if (!blob) {
+          problem_(blob.error());
+        } else if (!blob->empty()) {
+          text = *blob;
+        }
+      }
+      place = places.emplace(seen.name, repository.string() + "@" + text).first;
+    }
+    found_(place->second,
+           {.offset = seen.offset, .line = seen.line, .key = seen.key, .kind = seen.kind_of_key});
+  }
+}
+
+void LeakSearch::count(std::size_t bytes) {
+  bytes_ += bytes;
+  if (bytes_ - told_bytes_ >= kProgressBytes) {
+    told_bytes_ = bytes_;
+    progress_(*this);
+  }
+}
+
+}  // namespace deepmoat::cli

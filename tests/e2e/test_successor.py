@@ -1,0 +1,112 @@
+"""An integration gets its next key by itself: with its old key and its client certificate."""
+
+import json
+import os
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+from support.chat import check_error
+from support.program import command
+from support.server import Server, every_byte_under
+
+PATH = "/v1/keys/successor"
+
+
+def issue(server: Server, folder: Path, client: str, *more: str) -> tuple[Path, Path]:
+    folder.mkdir(exist_ok=True)
+    done = command("client-certificate", "issue", "--client-id", client, "--out", folder,
+                   "--data", server.data, *more)
+    certificate, key = map(Path, done.stdout.splitlines())
+    assert os.stat(key).st_mode & 0o077 == 0
+    return certificate, key
+
+
+def fetch(server: Server, key: str, certificate: tuple[Path, Path] | None) -> httpx.Response:
+    trust = ssl.create_default_context(cafile=str(server.ca))
+    if certificate:
+        trust.load_cert_chain(*certificate)
+    with httpx.Client(base_url=server.url, verify=trust, trust_env=False, timeout=60) as client:
+        return client.get(PATH, headers={"authorization": f"Bearer {key}"} if key else {})
+
+
+def leak(server: Server, key: str) -> dict:
+    done = command("key", "leak", key, "--reason", "in a forum", "--json", "--data", server.data)
+    return json.loads(done.stdout)
+
+
+def test_the_next_key_for_its_client_once(make_server, tmp_path):
+    server = make_server().start()
+    shop = issue(server, tmp_path / "shop", "shop")
+    other = issue(server, tmp_path / "other", "other")
+    key = server.key("user", "shop", "--label", "till")
+    check_error(fetch(server, key, shop), 404, "not_found")  # nothing waits
+    waiting = leak(server, key)["successor"]
+    assert PATH in waiting["how"]
+
+    # The key alone, another client's certificate, a certificate and another's key: nothing.
+    check_error(fetch(server, key, None), 403, "client_certificate_required")
+    with httpx.Client(base_url=server.http_url, trust_env=False) as plain:
+        answer = plain.get(PATH, headers={"x-api-key": key})
+    check_error(answer, 403, "client_certificate_required")
+    check_error(fetch(server, key, other), 404, "not_found")
+    check_error(fetch(server, server.key("user", "other"), shop), 404, "not_found")
+    check_error(fetch(server, key[:-1], shop), 401, "invalid_api_key")
+    check_error(fetch(server, "", shop), 401, "missing_api_key")
+
+    answer = fetch(server, key, shop)
+    assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
+    got = answer.json()
+    assert got["id"] == waiting["key_id"]
+    with server.http(got["key"]) as client:
+        assert client.get("/v1/models").status_code == 200
+    check_error(fetch(server, key, shop), 404, "not_found")
+    shown = json.loads(command("key", "show", got["id"], "--json", "--data", server.data).stdout)
+    assert (shown["client_id"], shown["label"], shown["state"]) == ("shop", "till", "active")
+    asked = [r for r in server.audit() if r["action"] == "key.successor" and r["phase"] == "result"]
+    assert [r["outcome"] for r in asked] == ["refused"] * 7 + ["success", "refused"]
+    assert got["key"].encode() not in every_byte_under(server.data, server.log)
+    server.stop()
+
+
+def test_a_revoked_certificate_gets_nothing(make_server, tmp_path):
+    server = make_server().start()
+    shop = issue(server, tmp_path / "shop", "shop", "--tenant", "finance")
+    key = server.key("user", "shop", "--tenant", "finance")
+    leak(server, key)
+    listed = json.loads(command("client-certificate", "list", "--json",
+                                "--data", server.data).stdout)
+    assert [(c["client_id"], c["tenant"], c["state"]) for c in listed] == \
+        [("shop", "finance", "active")]
+    command("client-certificate", "revoke", listed[0]["fingerprint"], "--data", server.data)
+    check_error(fetch(server, key, shop), 404, "not_found")
+    server.stop()
+    again = issue(server, tmp_path / "again", "shop", "--tenant", "finance")  # without a server
+    server.start()
+    assert fetch(server, key, again).status_code == 200
+    server.stop()
+
+
+def test_other_certificates_end_the_handshake(make_server, tmp_path):
+    """One of another installation's CA, and this server's own, which is no client's."""
+    server = make_server().start()
+    stranger = make_server()
+    stranger.key("admin")
+    foreign = issue(stranger, tmp_path / "foreign", "shop")
+    own = (server.data / "tls" / "server.crt", server.data / "tls" / "server.key")
+    key = server.key("user", "shop")
+    for certificate in (foreign, own):
+        with pytest.raises(httpx.TransportError):
+            fetch(server, key, certificate)
+    with server.http(key) as client:  # without any, as ever
+        assert client.get("/v1/models").status_code == 200
+    server.stop()
+
+
+def test_without_a_certificate_nothing_is_made(make_server):
+    server = make_server()
+    answer = leak(server, server.key("user", "shop"))
+    assert "key create" in answer["successor"]["how"] and "key_id" not in answer["successor"]
+    listed = json.loads(command("key", "list", "--json", "--data", server.data).stdout)
+    assert len(listed) == 1
