@@ -96,9 +96,13 @@ def test_too_deep(http: httpx.Client, opening, closing):
 
 
 def test_prompt_of_completions(http: httpx.Client):
-    for prompt, code in ((None, MISSING), ("", VALUE), (5, TYPE), (["a", "b"], VALUE)):
+    for prompt, code in ((None, MISSING), ("", VALUE), (5, TYPE), ([], VALUE),
+                         (["a"] * 33, VALUE)):
         answer = http.post("/v1/completions", json={"model": MODEL, "prompt": prompt})
         check_error(answer, 400, code, "prompt")
+    for prompt, code in ((["a", ""], VALUE), (["a", 5], TYPE)):
+        answer = http.post("/v1/completions", json={"model": MODEL, "prompt": prompt})
+        check_error(answer, 400, code, "prompt[1]")
 
 
 def test_unknown_data_class(http: httpx.Client):
