@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "models")]
+import make_models  # noqa: E402
+from support.program import model_file  # noqa: E402
 from support.server import Server, demo_server  # noqa: E402
 
 KEEP_ALIVE_S = 1
@@ -23,6 +26,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         shared.stop()
     finally:
         shared.discard()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The file of one of the tiny models of tests/models, by its name."""
+    folder = tmp_path_factory.mktemp("tiny-models")
+    return lambda name: make_models.make(name, model_file(), folder)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from unittest import mock
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+import convert  # noqa: E402
+import convert_start  # noqa: E402
 import install  # noqa: E402
 import llama  # noqa: E402
 import model  # noqa: E402
@@ -39,6 +41,50 @@ class Sandbox(unittest.TestCase):
         self.addCleanup(environment.stop)
         for name in ("DEEPMOAT_MODEL", "DEEPMOAT_LLAMA_SOURCE"):
             os.environ.pop(name, None)
+
+
+class ConvertTest(Sandbox):
+    def test_a_named_python_is_taken_only_when_it_has_all_that_is_needed(self):
+        os.environ.pop("DEEPMOAT_CONVERT_PYTHON", None)
+        named = self.root / "python"
+        named.write_text("#!/bin/sh\necho torch\n", "utf-8")
+        named.chmod(0o700)
+        with mock.patch.dict(os.environ, {"DEEPMOAT_CONVERT_PYTHON": str(named)}):
+            with self.assertRaisesRegex(packages.Problem, "lacks torch"):
+                convert.environment()
+            named.write_text("#!/bin/sh\n", "utf-8")
+            self.assertEqual(convert.environment(), str(named))
+            named.unlink()
+            with self.assertRaisesRegex(packages.Problem, "does not run"):
+                convert.environment()
+
+    def test_who_may_not_install_is_told_one_command_and_the_other_way(self):
+        os.environ.pop("DEEPMOAT_CONVERT_PYTHON", None)
+        with mock.patch.object(install, "missing_packages", return_value=["python3-torch"]), \
+                mock.patch.object(install, "prefix_for_root", return_value=None), \
+                self.assertRaises(packages.Problem) as told:
+            convert.environment()
+        for part in ("apt-get install -y --no-install-recommends python3-torch", "650 MB",
+                     "DEEPMOAT_CONVERT_PYTHON"):
+            self.assertIn(part, str(told.exception))
+
+    def test_the_storages_of_a_file_are_read_from_its_head(self):
+        file = self.root / "model.safetensors"
+        head = json.dumps({"__metadata__": {"a": "b"}, "x": {"dtype": "F8_E4M3"},
+                           "y": {"dtype": "BF16"}}).encode()
+        file.write_bytes(len(head).to_bytes(8, "little") + head)
+        self.assertEqual(convert_start.storages(file), {"F8_E4M3", "BF16"})
+        for broken in (b"", b"1234567", (2**63).to_bytes(8, "little"),
+                       (20).to_bytes(8, "little") + b"{", (2).to_bytes(8, "little") + b"[]",
+                       (7).to_bytes(8, "little") + b'{"x":1}'):
+            file.write_bytes(broken)
+            with self.assertRaises(SystemExit):
+                convert_start.storages(file)
+
+    def test_what_went_wrong_is_the_end_of_the_log(self):
+        log = self.root / "log"
+        log.write_text("$ python convert\nINFO\n\n  File x\nValueError: no\n", "utf-8")
+        self.assertEqual(convert.last_words(log), "INFO / File x / ValueError: no")
 
 
 class LlamaTest(Sandbox):

@@ -132,25 +132,28 @@ def has_pip(python: str) -> bool:
     return probe.returncode == 0
 
 
-def tools_environment(requirements: Path) -> str:
+def tools_environment(requirements: Path, python: str = sys.executable,
+                      system_packages: bool = False) -> str:
     """A virtual environment with exactly the packages of `requirements` (every one with its
-    hash); built once a content of that file. Returns its python."""
+    hash), and with `system_packages` those that `python` has; built once a content of that file.
+    Returns its python."""
     digest = sha256_of(requirements)[:12]
     folder = cache_folder() / f"venv-{requirements.stem}-{digest}"
-    python = folder / "bin" / "python3"
+    made = folder / "bin" / "python3"
     with locked(cache_folder() / "locks" / folder.name, "Python environment"):
-        if (folder / "done").exists() and python.exists():
-            return str(python)
+        if (folder / "done").exists() and made.exists():
+            return str(made)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         progress = Progress(f"Python environment {folder.name}")
         log = folder / "install.log"
-        run_logged([sys.executable, "-m", "venv", str(folder)], log, progress)
-        run_logged([str(python), "-m", "pip", "install", "--no-input", "--require-hashes",
+        run_logged([python, "-m", "venv", *(["--system-site-packages"] if system_packages else []),
+                    str(folder)], log, progress)
+        run_logged([str(made), "-m", "pip", "install", "--no-input", "--require-hashes",
                     "--no-deps", "--only-binary", ":all:", "-r", str(requirements)], log, progress)
         (folder / "done").touch()
         progress.close("ready")
-    return str(python)
+    return str(made)
 
 
 def download(package: str, version: str, sha256: str, folder: Path, *, source: bool,

@@ -123,7 +123,7 @@ Result<Json> listen(int fd, const std::string& title, std::string& variant) {
 }  // namespace
 
 ProgressLine::ProgressLine(std::string title)
-    : title_(std::move(title)), terminal_(::isatty(STDERR_FILENO) == 1) {
+    : title_(std::move(title)), terminal_(!title_.empty() && ::isatty(STDERR_FILENO) == 1) {
   update(0);
 }
 

@@ -14,7 +14,7 @@ namespace deepmoat::cli {
 
 using Json = nlohmann::ordered_json;
 
-// One line on a terminal that changes; nothing elsewhere.
+// One line on a terminal that changes; nothing elsewhere, and nothing without a title.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string title);

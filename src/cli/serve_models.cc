@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/cpu_variants.h"
 #include "cli/database_thread.h"
+#include "cli/model_job.h"
 #include "cli/model_version.h"
 
 namespace deepmoat::cli {
@@ -19,7 +20,7 @@ namespace deepmoat::cli {
 namespace {
 
 constexpr std::uint64_t kMib = 1024 * 1024;
-// What a worker takes beside the weights when nothing better is known: its KV memory mostly.
+// What a worker takes beside weights and KV memory when nothing better is known.
 constexpr std::uint64_t kOverheadBytes = 64 * kMib;
 
 std::uint64_t budget_of(const Config& config) {
@@ -218,7 +219,16 @@ std::uint64_t ServedModels::memory_of_worker(const Wanted& wanted, const Found& 
   if (known && *known) {
     std::from_chars((*known)->data(), (*known)->data() + (*known)->size(), bytes);
   }
-  return bytes > 0 ? bytes : found.bytes + kOverheadBytes;
+  return bytes > 0 ? bytes : likely_memory(wanted.model, found) + kOverheadBytes;
+}
+
+// Weights and KV memory, as the worker reads them from the file's head. A file that it refuses
+// will be refused again, with the reason, when it is loaded.
+std::uint64_t ServedModels::likely_memory(const ModelConfig& model, const Found& found) {
+  const auto told = run_job({sibling_program("deepmoat-worker"), "--inspect", found.file.string(),
+                             "--cells", std::to_string(model.cells), "--task", model.task},
+                            "");
+  return told ? std::max(told->value("memory_bytes", std::uint64_t{0}), found.bytes) : found.bytes;
 }
 
 void ServedModels::remember_memory(const Wanted& wanted, const std::string& version,

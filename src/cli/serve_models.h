@@ -52,6 +52,7 @@ class ServedModels {
   Result<std::vector<std::string>> find_adapters(const ModelConfig& model);
   Result<catalog::Entry> find_entry(const std::string& name);
   [[nodiscard]] std::uint64_t memory_of_worker(const Wanted& wanted, const Found& found);
+  [[nodiscard]] static std::uint64_t likely_memory(const ModelConfig& model, const Found& found);
   void remember_memory(const Wanted& wanted, const std::string& version, std::uint64_t bytes);
   void avoid(const std::string& variant);
   [[nodiscard]] std::vector<std::string> avoided();

@@ -163,6 +163,27 @@ Result<Prompt> render(const ModelHandles& handles, const common_chat_templates_i
   return prompt;
 }
 
+// What made the library throw: a schema of which no grammar can be made, or else the template.
+std::string blame(const ChatRequest& request, const common_chat_templates_inputs& inputs,
+                  const char* what) {
+  if (!inputs.json_schema.empty()) {
+    if (const auto grammar = grammar_of_schema(inputs.json_schema); !grammar) {
+      return "response_format.json_schema: " + grammar.error().message;
+    }
+  }
+  for (std::size_t i = 0; i < request.tools.size() && !inputs.tools.empty(); ++i) {
+    const std::string& parameters = request.tools[i].parameters;
+    if (parameters.empty()) {
+      continue;
+    }
+    if (const auto grammar = grammar_of_schema(parameters); !grammar) {
+      return at_index("tools", i) + ".function.parameters: " + grammar.error().message;
+    }
+  }
+  return std::string(inputs.tools.empty() ? "messages" : "tools") +
+         ": the model's chat template refuses it: " + what;
+}
+
 }  // namespace
 
 Result<Prompt> make_chat_prompt(const Model& model, const ChatRequest& request) {
@@ -173,11 +194,7 @@ Result<Prompt> make_chat_prompt(const Model& model, const ChatRequest& request) 
   try {
     return render(model.handles(), inputs, request.output);
   } catch (const std::exception& error) {
-    const char* field = !inputs.json_schema.empty() ? "response_format"
-                        : !inputs.tools.empty()     ? "tools"
-                                                    : "messages";
-    return fail(Code::invalid_argument,
-                std::string(field) + ": the model's chat template refuses it: " + error.what());
+    return fail(Code::invalid_argument, blame(request, inputs, error.what()));
   }
 }
 

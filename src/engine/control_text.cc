@@ -182,7 +182,7 @@ std::optional<std::string> mark_control_texts(const ControlTexts& control,
 }
 
 Result<std::vector<Token>> tokenise_marked(const llama_vocab* vocab, std::string_view text,
-                                           std::string_view mark) {
+                                           std::string_view mark, bool first) {
   std::vector<Token> tokens;
   std::string typed;
   std::size_t part = 0;
@@ -190,7 +190,7 @@ Result<std::vector<Token>> tokenise_marked(const llama_vocab* vocab, std::string
     const std::size_t end = text.find(mark);
     const std::string_view piece = text.substr(0, end);
     if (part % 3 == 0) {
-      const auto made = tokenise(vocab, piece, part == 0, true);
+      const auto made = tokenise(vocab, piece, first && part == 0, true);
       tokens.insert(tokens.end(), made.begin(), made.end());
     } else if (part % 3 == 1) {
       typed = piece;

@@ -54,9 +54,9 @@ class ControlTexts {
 [[nodiscard]] std::optional<std::string> mark_control_texts(const ControlTexts& control,
                                                             common_chat_templates_inputs& inputs);
 
-// Tokenises a rendered prompt whose control texts are marked.
+// Tokenises a rendered prompt whose control texts are marked. `first` as above.
 [[nodiscard]] Result<std::vector<Token>> tokenise_marked(const llama_vocab* vocab,
                                                          std::string_view text,
-                                                         std::string_view mark);
+                                                         std::string_view mark, bool first = true);
 
 }  // namespace deepmoat::engine

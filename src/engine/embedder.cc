@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <optional>
 #include <string>
 
+#include "engine/control_text.h"
 #include "engine/handles.h"
 
 namespace deepmoat::engine {
@@ -32,6 +34,43 @@ void scale_to_one(std::vector<float>& vector) {
       value *= factor;
     }
   }
+}
+
+std::string filled(std::string_view form, std::string_view query, std::string_view document) {
+  std::string text;
+  while (!form.empty()) {
+    const std::size_t query_at = form.find(kQuery);
+    const std::size_t document_at = form.find(kDocument);
+    const std::size_t at = std::min(query_at, document_at);
+    text += form.substr(0, at);
+    if (at == std::string_view::npos) {
+      break;
+    }
+    text += at == query_at ? query : document;
+    form.remove_prefix(at + (at == query_at ? kQuery.size() : kDocument.size()));
+  }
+  return text;
+}
+
+// A model's own form for a query and a document is tokenised as one text, as it was when the model
+// learned it; what users wrote is data all the same.
+Result<std::vector<Token>> fill_form(const ModelHandles& handles, std::string_view form,
+                                     std::string_view query, std::string_view document) {
+  const ControlTexts control(handles.control_texts);
+  common_chat_templates_inputs users;
+  users.messages.resize(2);
+  users.messages[0].content = query;
+  users.messages[1].content = document;
+  if (!holds_control_text(control, users)) {
+    return tokenise(handles.vocab, filled(form, query, document), false, true);
+  }
+  const std::optional<std::string> mark = mark_control_texts(control, users);
+  if (!mark) {
+    return fail(Code::invalid_argument, "documents: too many Unicode noncharacters");
+  }
+  return tokenise_marked(handles.vocab,
+                         filled(form, users.messages[0].content, users.messages[1].content), *mark,
+                         false);
 }
 
 }  // namespace
@@ -71,22 +110,10 @@ Result<std::vector<Token>> Embedder::tokens_of_pair(std::string_view query,
                 std::string(query.empty() ? "query" : "documents") + ": a text is empty");
   }
   const ModelHandles& handles = model_.handles();
-  std::vector<Token> tokens;
   if (const char* form = llama_model_chat_template(handles.model.get(), "rerank")) {
-    std::string_view rest(form);
-    while (!rest.empty()) {
-      const std::size_t query_at = rest.find(kQuery);
-      const std::size_t document_at = rest.find(kDocument);
-      const std::size_t at = std::min(query_at, document_at);
-      append(tokens, plain_tokens(rest.substr(0, at), false, true));
-      if (at == std::string_view::npos) {
-        break;
-      }
-      append(tokens, plain_tokens(at == query_at ? query : document, false, false));
-      rest.remove_prefix(at + (at == query_at ? kQuery.size() : kDocument.size()));
-    }
-    return tokens;
+    return fill_form(handles, form, query, document);
   }
+  std::vector<Token> tokens;
   const llama_vocab* vocab = handles.vocab;
   const Token end =
       llama_vocab_eos(vocab) != LLAMA_TOKEN_NULL ? llama_vocab_eos(vocab) : llama_vocab_sep(vocab);

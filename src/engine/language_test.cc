@@ -138,6 +138,98 @@ TEST_F(RealLanguage, ARequiredToolIsCalled) {
   EXPECT_EQ(cut.content.find("tool_call"), std::string::npos) << "markup is no content";
 }
 
+// Logits of a model that wants to write `wanted`, and failing that `second`.
+std::vector<float> eager(const Model& model, const std::vector<Token>& wanted,
+                         const std::vector<Token>& second, std::size_t at) {
+  std::vector<float> logits(model.facts().vocabulary, 0.0F);
+  const auto want = [&](const std::vector<Token>& tokens, float logit) {
+    if (at < tokens.size()) {
+      logits[static_cast<std::size_t>(tokens[at])] = logit;
+    }
+  };
+  want(second, 10);
+  want(wanted, 20);
+  return logits;
+}
+
+std::vector<Token> tokens_of(const Model& model, const std::string& text) {
+  const auto prompt = make_text_prompt(model, text);
+  return prompt ? prompt->tokens : std::vector<Token>();
+}
+
+TEST_F(RealLanguage, AToolThatMayBeCalledBindsTheAnswerFromItsMarkOn) {
+  ChatRequest request = ask("What is the weather in Paris?");
+  request.tools = {{"get_weather", "Weather",
+                    R"({"type":"object","properties":{"city":{"enum":["Paris","Rome"]},)"
+                    R"("days":{"type":"integer","minimum":1,"maximum":5}},)"
+                    R"("required":["city","days"],"additionalProperties":false})"}};
+  const auto prompt = make_chat_prompt(model_, request);
+  ASSERT_TRUE(prompt.has_value()) << prompt.error().message;
+  const std::string before = "No banana {\"name\": 7}.";
+  const auto plain = tokens_of(model_, before + " ");
+  const auto call =
+      tokens_of(model_,
+                "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\", "
+                "\"days\": 2}}\n</tool_call>");
+  const std::vector<Token> nonsense(call.size(), tokens_of(model_, " banana").front());
+
+  Sampler sampler(model_, {.temperature = 0}, *prompt);
+  Answer reading(model_, prompt->format, {.stops = {}, .max_tokens = 500});
+  std::string content;
+  std::string name;
+  std::string arguments;
+  const auto put = [&](const Drawn& drawn) {
+    const AnswerStep step = drawn.over ? reading.stop() : reading.push(drawn.token);
+    content += step.content;
+    for (const ToolCallDelta& one : step.calls) {
+      name += one.name;
+      arguments += one.arguments;
+    }
+    return step.end;
+  };
+  // Before the mark words, braces and broken JSON come as the model wants them.
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const Drawn drawn = sampler.draw(eager(model_, plain, {}, i));
+    ASSERT_EQ(drawn.token, plain[i]) << "plain text is free";
+    ASSERT_FALSE(put(drawn));
+  }
+  // The mark is the model's own doing; from then on it cannot leave the call, much as it wants to.
+  std::string text;
+  for (std::size_t i = 0; i < call.size(); ++i) {
+    const bool marked = text.contains("<tool_call>");
+    const Drawn drawn =
+        sampler.draw(marked ? eager(model_, nonsense, call, i) : eager(model_, call, nonsense, i));
+    ASSERT_FALSE(drawn.over) << text;
+    ASSERT_EQ(drawn.token, call[i]) << "after " << text;
+    text += text_of(model_, {drawn.token});
+    ASSERT_FALSE(put(drawn)) << text;
+  }
+  // And behind it nothing but another call, or the end.
+  std::optional<AnswerEnd> end;
+  for (int i = 0; i < 20 && !end; ++i) {
+    const Drawn drawn = sampler.draw(eager(model_, nonsense, {}, 0));
+    EXPECT_TRUE(drawn.over || drawn.token != nonsense.front()) << "after " << text;
+    end = put(drawn);
+  }
+  EXPECT_EQ(end, AnswerEnd::tool_calls);
+  EXPECT_EQ(name, "get_weather");
+  EXPECT_EQ(arguments, R"({"city": "Rome", "days": 2})");
+  EXPECT_EQ(content, before);
+}
+
+TEST_F(RealLanguage, WithoutItsMarkAToolBindsNothing) {
+  ChatRequest request = ask("Say hello.");
+  const Answered plain = answer(make_chat_prompt(model_, request), {.temperature = 0}, 12);
+  request.tools = {{"get_weather", "Weather", kWeather}};
+  const auto prompt = make_chat_prompt(model_, request);
+  ASSERT_TRUE(prompt.has_value());
+  ASSERT_TRUE(prompt->constraint != nullptr) << "there is something that could bind it";
+  const Answered free = answer(prompt, {.temperature = 0}, 12);
+  EXPECT_FALSE(free.content.empty());
+  EXPECT_TRUE(free.calls.empty());
+  EXPECT_FALSE(plain.content.empty());
+}
+
 TEST_F(RealLanguage, TypedControlTextsInToolsAreText) {
   ChatRequest request = ask("Hello");
   request.tools = {{"f", "A tool", kWeather}};
@@ -161,7 +253,13 @@ TEST_F(RealLanguage, TypedControlTextsInToolsAreText) {
 
 TEST_F(RealLanguage, RefusesWhatItCannotHoldTo) {
   EXPECT_TRUE(refused(ask("x", {OutputFormat::Kind::json_schema, R"({"not":{}})"}))
-                  .starts_with("response_format: its schema"));
+                  .starts_with("response_format.json_schema: its schema"));
+  const OutputFormat odd{OutputFormat::Kind::json_schema, R"({"type":"banana"})"};
+  const std::string why = refused(ask("x", odd));
+  EXPECT_TRUE(why.starts_with("response_format.json_schema: ")) << why;
+  EXPECT_NE(why.find("banana"), std::string::npos) << why;
+  EXPECT_EQ(why.find("template"), std::string::npos) << why;
+  EXPECT_EQ(make_text_prompt(model_, "x", odd).error().message, why);
   EXPECT_TRUE(refused(ask("x", {OutputFormat::Kind::grammar, "root ::= ("}))
                   .starts_with("response_format: it cannot be compiled"));
   EXPECT_TRUE(refused(ask("x", {OutputFormat::Kind::json_schema,
@@ -173,8 +271,10 @@ TEST_F(RealLanguage, RefusesWhatItCannotHoldTo) {
   request.output = {};
   request.tools.push_back({"f", "", ""});
   EXPECT_TRUE(refused(request).starts_with("tools[1].function.name"));
-  request.tools[1] = {"g", "", R"({"$ref":"#/a"})"};
-  EXPECT_TRUE(refused(request).starts_with("tools[1].function.parameters"));
+  for (const char* schema : {R"({"$ref":"#/a"})", R"({"type":"banana"})"}) {
+    request.tools[1] = {"g", "", schema};
+    EXPECT_TRUE(refused(request).starts_with("tools[1].function.parameters")) << schema;
+  }
   request.tools.pop_back();
   request.tool_choice = ToolChoice::named;
   request.tool_name = "h";

@@ -51,6 +51,11 @@ struct ModelOptions {
   std::function<void(float)> progress;  // 0 to 1, on the loading thread
 };
 
+// The tokens that the memory of a model for answers holds: `wanted`, or what fits into
+// `memory_bytes` when that is 0.
+[[nodiscard]] std::uint32_t choose_cells(std::uint32_t wanted, std::uint64_t memory_bytes,
+                                         std::uint64_t cell_bytes);
+
 struct ModelFacts {
   std::string description;  // e.g. "llama 135M Q4_1"
   std::string architecture;

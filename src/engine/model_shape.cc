@@ -46,15 +46,6 @@ std::uint32_t padded(std::uint64_t cells) {
   return static_cast<std::uint32_t>((cells + kCellsStep - 1) / kCellsStep * kCellsStep);
 }
 
-std::uint32_t choose_cells(const llama_model* model, const ModelOptions& options) {
-  if (options.cells != 0) {
-    return padded(options.cells);
-  }
-  return padded(std::clamp<std::uint64_t>(
-      options.memory_bytes / std::max<std::uint64_t>(cell_bytes(model), 1), kCellsAutoMin,
-      kCellsAutoMax));
-}
-
 // Layers with a chunked window forget a chunk at once; their state says nothing of holes.
 bool has_chunks(const llama_model* model) {
   return architecture_of(model) == "llama4";
@@ -82,6 +73,14 @@ void plan_window(const llama_model* model, const ModelOptions& options, MemoryPl
 }
 
 }  // namespace
+
+std::uint32_t choose_cells(std::uint32_t wanted, std::uint64_t memory_bytes,
+                           std::uint64_t cell_bytes) {
+  return padded(
+      wanted != 0 ? wanted
+                  : std::clamp<std::uint64_t>(memory_bytes / std::max<std::uint64_t>(cell_bytes, 1),
+                                              kCellsAutoMin, kCellsAutoMax));
+}
 
 std::string meta_of(const llama_model* model, const std::string& key) {
   std::array<char, 256> text{};
@@ -112,7 +111,7 @@ MemoryPlan plan_answers(const llama_model* model, const ModelOptions& options) {
   MemoryPlan plan{.shape = {}, .params = llama_context_default_params()};
   plan.shape.unified = options.unified;
   llama_context_params& params = plan.params;
-  params.n_ctx = choose_cells(model, options);
+  params.n_ctx = choose_cells(options.cells, options.memory_bytes, cell_bytes(model));
   params.n_seq_max = options.sequences;
   if (architecture_of(model) == "deepseek4") {
     plan.shape = {.kind = MemoryKind::whole, .unified = false, .ranges = false};

@@ -1,10 +1,7 @@
 // Prompts that are no chats.
 #include "engine/prompt.h"
 
-#include <json-schema-to-grammar.h>
-
 #include <algorithm>
-#include <exception>
 
 #include "base/limits.h"
 #include "engine/answer_format.h"
@@ -24,14 +21,13 @@ Result<Prompt> with_output(const Model& model, std::vector<Token> tokens,
   Prompt prompt;
   prompt.tokens = std::move(tokens);
   TRY(const std::string schema, schema_of(output));
-  try {
-    const std::string grammar =
-        !schema.empty() ? json_schema_to_grammar(common_json::parse(schema)) : output.definition;
-    if (!grammar.empty()) {
-      TRY(prompt.constraint, compile_output(model.handles().vocab, grammar, false));
-    }
-  } catch (const std::exception& error) {
-    return fail(Code::invalid_argument, std::string("response_format: ") + error.what());
+  Result<std::string> grammar =
+      schema.empty() ? Result<std::string>(output.definition) : grammar_of_schema(schema);
+  if (!grammar) {
+    return fail(grammar.error().code, "response_format.json_schema: " + grammar.error().message);
+  }
+  if (!grammar->empty()) {
+    TRY(prompt.constraint, compile_output(model.handles().vocab, *grammar, false));
   }
   return prompt;
 }

@@ -205,6 +205,7 @@ void Stepper::enqueue(const NewCall& call) {
 
 // Calls that waited beyond their deadline. One that has begun is carried through.
 void Stepper::refuse_late() {
+  const std::size_t first = plan_.refused.size();
   for (std::size_t i = 0; i < s_.waiting.size();) {
     Branch& branch = s_.waiting[i];
     const CallState& call = s_.calls.at(branch.call);
@@ -220,6 +221,10 @@ void Stepper::refuse_late() {
     memory_.forget_want(branch);
     end_call(branch.call);
     s_.waiting.erase(s_.waiting.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  // After all of them are gone: what still waits is what they would wait for.
+  for (std::size_t i = first; i < plan_.refused.size(); ++i) {
+    plan_.refused[i].retry_after_ms = time_for_all_ms();
   }
 }
 
@@ -244,14 +249,24 @@ void Stepper::count_queue() {
   }
 }
 
-// The time until what is queued now, and runs, will be done at the speed so far. A tenant whose own
-// queue is full gets its weight's share of that speed, or all of it where nobody else wants it.
-std::uint64_t Stepper::retry_after_ms(const NewCall& call, Refusal::Kind why) {
+double Stepper::all_work() {
   count_queue();
   double everything = running_work_;
   for (const auto& [tenant, work] : queue_work_) {
     everything += work;
   }
+  return everything;
+}
+
+// The time until what is queued now, and runs, will be done at the speed so far.
+std::uint64_t Stepper::time_for_all_ms() {
+  return s_.pace.ms_for(all_work());
+}
+
+// The same, but a tenant whose own queue is full gets its weight's share of that speed, or all of
+// it where nobody else wants it.
+std::uint64_t Stepper::retry_after_ms(const NewCall& call, Refusal::Kind why) {
+  double everything = all_work();
   if (why == Refusal::Kind::tenant_queue_full) {
     const auto own = std::ranges::find_if(queue_work_, [&](const auto& entry) {
       return s_.tenants.at(entry.first).name == call.tenant;

@@ -293,6 +293,27 @@ TEST(Refusals, RetryAfterIsWhenTheQueueWillBeDone) {
   EXPECT_NEAR(static_cast<double>(told_ms), took_ms, took_ms * 0.25);
 }
 
+TEST(Refusals, ACallThatWaitedTooLongIsToldWhenTheQueueWillBeDone) {
+  Driver driver({.running_max = 4, .queue_max = 100});
+  driver.tick(flood(1, 12, "a", 200, 20));  // it learns its speed
+  driver.run_until_idle();
+  driver.tick(flood(100, 24, "a", 200, 20));
+  NewCall late = fresh_call(500, "b", 200, 20);
+  late.priority = 2;  // behind all of them
+  late.deadline_ms = driver.now_ms + 20;
+  driver.tick({late});
+  while (driver.plan.refused.empty()) {
+    driver.tick();
+    ASSERT_FALSE(driver.finished.contains(500));
+  }
+  ASSERT_EQ(driver.plan.refused[0].kind, Refusal::Kind::deadline);
+  const std::uint64_t told_ms = driver.plan.refused[0].retry_after_ms;
+  const std::uint64_t refused_ms = driver.now_ms;
+  driver.run_until_idle();
+  const auto took_ms = static_cast<double>(driver.now_ms - refused_ms);
+  EXPECT_NEAR(static_cast<double>(told_ms), took_ms, took_ms * 0.25);
+}
+
 TEST(Refusals, AnOddCallIsInvalid) {
   Driver driver(Config{});
   NewCall empty = call_of(1, {});

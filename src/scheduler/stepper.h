@@ -41,6 +41,8 @@ class Stepper {
   void end_call(std::uint64_t call);
   void count_queue();
   [[nodiscard]] double work_left(const Branch& branch, std::uint32_t computed) const;
+  [[nodiscard]] double all_work();
+  [[nodiscard]] std::uint64_t time_for_all_ms();
   [[nodiscard]] std::uint64_t retry_after_ms(const NewCall& call, Refusal::Kind why);
 
   // Who runs (admission.cc).

@@ -7,6 +7,7 @@
 #include "wire/api_readers.h"
 #include "wire/call_fields.h"
 #include "wire/chat_fields.h"
+#include "wire/tool_fields.h"
 
 namespace deepmoat::wire {
 
@@ -187,13 +188,13 @@ OrRefusal<> read_messages(const Object& object, ChatPrompt& chat) {
   return read_continuation(chat);
 }
 
-OrRefusal<> read_tool_choice(const Object& object, ToolList& tools, ChatPrompt& chat) {
+OrRefusal<> read_tool_choice(const Object& object, ToolList& tools) {
   TRY(const auto choice, read_object(object, "tool_choice"));
   if (!choice) {
     return {};
   }
   TRY(const auto one, in("tool_choice", read_bool(*choice, "disable_parallel_tool_use")));
-  chat.set_parallel_tool_calls(!one.value_or(false));
+  tools.allow_parallel(!one.value_or(false));
   TRY(const auto type, in("tool_choice", read_text(*choice, "type")));
   if (type == "tool") {
     TRY(std::string name, text_of(*choice, "tool_choice", "name"));
@@ -206,28 +207,17 @@ OrRefusal<> read_tool_choice(const Object& object, ToolList& tools, ChatPrompt& 
 }
 
 OrRefusal<> read_tools(const Object& object, ChatPrompt& chat) {
-  chat.set_parallel_tool_calls(true);
   ToolList tools(chat);
-  TRY(const auto list, read_list(object, "tools"));
-  if (list) {
-    CHECK_OK(ToolList::check_count(list->size()));
-    std::size_t index = 0;
-    for (const Element element : *list) {
-      const std::string at = fmt::format("tools[{}]", index);
-      Object fields;
-      if (element.get(fields) != simdjson::SUCCESS) {
-        return refuse_type(at, "an object");
-      }
-      TRY(const auto type, in(at, read_text(fields, "type")));
-      if (type.value_or("custom") != "custom") {
-        return refuse_unsupported(at + ".type",
-                                  "tools that the server would run itself are not offered");
-      }
-      CHECK_OK(tools.add(fields, "input_schema", at));
-      ++index;
+  tools.allow_parallel(true);
+  CHECK_OK(read_tool_list(object, [&](const Object& fields, const std::string& at) -> OrRefusal<> {
+    TRY(const auto type, in(at, read_text(fields, "type")));
+    if (type.value_or("custom") != "custom") {
+      return refuse_unsupported(at + ".type",
+                                "tools that the server would run itself are not offered");
     }
-  }
-  return read_tool_choice(object, tools, chat);
+    return tools.add(fields, "input_schema", at);
+  }));
+  return read_tool_choice(object, tools);
 }
 
 OrRefusal<> read_output_config(const Object& object, InferRequest& infer) {

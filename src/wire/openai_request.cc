@@ -9,6 +9,7 @@
 #include "wire/api_readers.h"
 #include "wire/call_fields.h"
 #include "wire/chat_fields.h"
+#include "wire/tool_fields.h"
 
 namespace deepmoat::wire {
 
@@ -59,71 +60,20 @@ OrRefusal<> read_shared(const Object& object, InferenceCall& call, std::uint32_t
 
 // --- tools ---
 
-OrRefusal<> read_tool(const Element& element, const std::string& at, ToolList& tools) {
-  Object fields;
-  if (element.get(fields) != simdjson::SUCCESS) {
-    return refuse_type(at, "an object");
-  }
-  TRY(const auto type, in(at, read_text(fields, "type")));
-  if (type != "function") {
-    return refuse_unsupported(at + ".type", "it must be 'function'");
-  }
-  TRY(const auto function, in(at, read_object(fields, "function")));
-  if (!function) {
-    return refuse_missing(at + ".function");
-  }
-  return tools.add(*function, "parameters", at + ".function");
-}
-
-OrRefusal<> read_tool_choice(const Object& object, ToolList& tools) {
-  const auto element = find_field(object, "tool_choice");
-  if (!element) {
-    return {};
-  }
-  std::string_view word;
-  if (element->get(word) == simdjson::SUCCESS) {
-    if (word != "auto" && word != "none" && word != "required") {
-      return refuse("tool_choice",
-                    "'tool_choice' must be none, auto, required, or an object that names a tool.");
-    }
-    return tools.choose(word == "none" ? TOOL_NONE : word == "auto" ? TOOL_AUTO : TOOL_REQUIRED);
-  }
-  Object fields;
-  if (element->get(fields) != simdjson::SUCCESS) {
-    return refuse_type("tool_choice", "a string or an object");
-  }
-  TRY(const auto type, in("tool_choice", read_text(fields, "type")));
-  if (type != "function") {
-    return refuse_unsupported("tool_choice.type", "it must be 'function'");
-  }
-  TRY(const auto function, in("tool_choice", read_object(fields, "function")));
-  if (!function) {
-    return refuse_missing("tool_choice.function");
-  }
-  TRY(auto name, in("tool_choice.function", read_text(*function, "name")));
-  if (!name) {
-    return refuse_missing("tool_choice.function.name");
-  }
-  return tools.choose(TOOL_NAMED, *std::move(name));
-}
-
 OrRefusal<> read_tools(const Object& object, ChatPrompt& chat) {
   if (!asks_nothing(object, "function_call")) {
     return refuse_unsupported("function_call", "send 'tool_choice', which took its place");
   }
   ToolList tools(chat);
-  TRY(const auto list, read_list(object, "tools"));
-  if (list) {
-    CHECK_OK(ToolList::check_count(list->size()));
-    std::size_t index = 0;
-    for (const Element element : *list) {
-      CHECK_OK(read_tool(element, fmt::format("tools[{}]", index), tools));
-      ++index;
+  CHECK_OK(read_tool_list(object, [&](const Object& fields, const std::string& at) -> OrRefusal<> {
+    CHECK_OK(check_is_function(fields, at));
+    TRY(const auto function, in(at, read_object(fields, "function")));
+    if (!function) {
+      return refuse_missing(at + ".function");
     }
-  }
-  TRY(const auto parallel, read_bool(object, "parallel_tool_calls"));
-  chat.set_parallel_tool_calls(parallel.value_or(true));
-  return read_tool_choice(object, tools);
+    return tools.add(*function, "parameters", at + ".function");
+  }));
+  return read_function_choice(object, "function", tools);
 }
 
 // --- messages ---

@@ -8,6 +8,7 @@
 #include "wire/api_readers.h"
 #include "wire/call_fields.h"
 #include "wire/chat_fields.h"
+#include "wire/tool_fields.h"
 
 namespace deepmoat::wire {
 
@@ -171,54 +172,13 @@ OrRefusal<> read_input(const Object& object, ChatPrompt& chat) {
   return {};
 }
 
-OrRefusal<> read_tool_choice(const Object& object, ToolList& tools) {
-  const auto element = find_field(object, "tool_choice");
-  if (!element) {
-    return {};
-  }
-  std::string_view word;
-  if (element->get(word) == simdjson::SUCCESS) {
-    if (word != "auto" && word != "none" && word != "required") {
-      return refuse("tool_choice",
-                    "'tool_choice' must be none, auto, required, or an object that names a tool.");
-    }
-    return tools.choose(word == "none" ? TOOL_NONE : word == "auto" ? TOOL_AUTO : TOOL_REQUIRED);
-  }
-  Object fields;
-  if (element->get(fields) != simdjson::SUCCESS) {
-    return refuse_type("tool_choice", "a string or an object");
-  }
-  TRY(const auto type, in("tool_choice", read_text(fields, "type")));
-  if (type != "function") {
-    return refuse_unsupported("tool_choice.type", "it must be 'function'");
-  }
-  TRY(auto name, in("tool_choice", read_text(fields, "name")));
-  return tools.choose(TOOL_NAMED, std::move(name).value_or(""));
-}
-
 OrRefusal<> read_tools(const Object& object, ChatPrompt& chat) {
   ToolList tools(chat);
-  TRY(const auto list, read_list(object, "tools"));
-  if (list) {
-    CHECK_OK(ToolList::check_count(list->size()));
-    std::size_t index = 0;
-    for (const Element element : *list) {
-      const std::string at = fmt::format("tools[{}]", index);
-      Object fields;
-      if (element.get(fields) != simdjson::SUCCESS) {
-        return refuse_type(at, "an object");
-      }
-      TRY(const auto type, in(at, read_text(fields, "type")));
-      if (type != "function") {
-        return refuse_unsupported(at + ".type", "it must be 'function'");
-      }
-      CHECK_OK(tools.add(fields, "parameters", at));
-      ++index;
-    }
-  }
-  TRY(const auto parallel, read_bool(object, "parallel_tool_calls"));
-  chat.set_parallel_tool_calls(parallel.value_or(true));
-  return read_tool_choice(object, tools);
+  CHECK_OK(read_tool_list(object, [&](const Object& fields, const std::string& at) -> OrRefusal<> {
+    CHECK_OK(check_is_function(fields, at));
+    return tools.add(fields, "parameters", at);
+  }));
+  return read_function_choice(object, "", tools);
 }
 
 OrRefusal<> read_text_options(const Object& object, InferRequest& infer) {

@@ -402,6 +402,24 @@ std::string task_of(const Hyper& hyper) {
   return looks_both_ways ? "embed" : "generate";
 }
 
+// As llama.cpp keeps them. Latent attention (DeepSeek) has one compressed row for all heads, of
+// which the values are a part. Too much where a window or a state stands for some layers.
+Result<std::uint64_t> cell_bytes_of(const Hyper& hyper, std::uint64_t layers, std::uint64_t width) {
+  constexpr std::uint64_t kNumberBytes = 2;
+  TRY(const auto heads, hyper.for_layers("attention.head_count", layers, kHeadsMax));
+  TRY(const auto kv_heads, hyper.for_layers("attention.head_count_kv", layers, kHeadsMax));
+  TRY(const auto key, hyper.number("attention.key_length", 1, kWidthMax));
+  TRY(const auto value, hyper.number("attention.value_length", 1, kWidthMax));
+  const bool latent = hyper.find("attention.key_length_mla") != nullptr;
+  std::uint64_t numbers = 0;
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    const std::uint64_t usual = width / std::max<std::uint64_t>(heads[i], 1);
+    const std::uint64_t row = key.value_or(usual) + (latent ? 0 : value.value_or(usual));
+    numbers += row * (i < kv_heads.size() ? kv_heads[i] : heads[i]);
+  }
+  return kNumberBytes * numbers;
+}
+
 Result<> check_model(const GgufFile& file, const Hyper& hyper, GgufFacts& facts) {
   TRY(const std::uint64_t layers, hyper.required("block_count", 1, kLayersMax));
   TRY(const std::uint64_t width, hyper.required("embedding_length", 1, kWidthMax));
@@ -414,6 +432,7 @@ Result<> check_model(const GgufFile& file, const Hyper& hyper, GgufFacts& facts)
   CHECK_OK(check_heads(hyper, layers, width));
   CHECK_OK(check_experts(hyper, layers));
   CHECK_OK(check_rope(hyper));
+  TRY(facts.cell_bytes, cell_bytes_of(hyper, layers, width));
   facts.task = task_of(hyper);
   return check_embedding(file, facts);
 }

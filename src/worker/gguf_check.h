@@ -32,6 +32,7 @@ struct GgufFacts {
   std::uint32_t width = 0;  // embedding_length
   std::uint32_t layers = 0;
   std::uint64_t vocabulary = 0;
+  std::uint64_t cell_bytes = 0;  // keys and values of one token, F16; 0: it keeps none
   bool chat_template = false;
 };
 

@@ -46,6 +46,38 @@ TEST(GgufCheck, SaysWhatASmallModelIs) {
   EXPECT_EQ(facts->mix.at("F16"), 64);
 }
 
+TEST(GgufCheck, SaysWhatATokenKeepsInMemory) {
+  const auto cell_bytes = [](const Change& change) {
+    const auto facts = check(made_with(change));
+    EXPECT_TRUE(facts) << (facts ? "" : facts.error().message);
+    return facts ? facts->cell_bytes : 0;
+  };
+  const auto grouped = [](GgufBuilder& b) {  // a width of 8: heads of 2
+    b.set(key_u32("llama.attention.head_count", 4));
+    b.set(key_u32("llama.attention.head_count_kv", 2));
+  };
+  EXPECT_EQ(cell_bytes(grouped), 2U * 2U * (2U + 2U));
+  EXPECT_EQ(cell_bytes([&](GgufBuilder& b) {
+              grouped(b);
+              b.set(key_u32("llama.attention.key_length", 64));
+              b.set(key_u32("llama.attention.value_length", 32));
+            }),
+            2U * 2U * (64U + 32U));
+  EXPECT_EQ(cell_bytes([](GgufBuilder& b) {  // DeepSeek: one row for all heads, values within
+              b.set(key_u32("llama.attention.head_count", 4));
+              b.set(key_u32("llama.attention.head_count_kv", 1));
+              b.set(key_u32("llama.attention.key_length", 576));
+              b.set(key_u32("llama.attention.value_length", 512));
+              b.set(key_u32("llama.attention.key_length_mla", 192));
+            }),
+            2U * 576U);
+  EXPECT_EQ(cell_bytes([](GgufBuilder& b) {
+              b.drop("llama.attention.head_count");
+              b.drop("llama.attention.head_count_kv");
+            }),
+            0U);
+}
+
 TEST(GgufCheck, AcceptsWhatModelsDo) {
   const std::vector<Change> changes{
       [](GgufBuilder& b) { b.version = 2; },

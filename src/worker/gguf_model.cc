@@ -127,10 +127,6 @@ Result<> add_parts(std::vector<std::filesystem::path> paths, const GgufFile& fir
   if (count <= 1) {
     return {};
   }
-  if (split_number(first, "split.no") != 0) {
-    return fail(Code::invalid_argument,
-                path.string() + " is not the first part of its model; name the one that has 00001");
-  }
   std::ranges::sort(paths);
   if (paths.size() != count || paths.front() != path) {
     return fail(Code::invalid_argument, fmt::format("{}: the model has {} parts, {} lie here",
@@ -163,6 +159,10 @@ Result<GgufFacts> check_model_files(std::vector<std::filesystem::path> parts) {
   const std::filesystem::path path = parts.front();
   TRY(const MappedFile mapped, MappedFile::open(path));
   TRY(const GgufFile file, read_gguf(mapped.bytes()));
+  if (split_number(file, "split.no") != 0) {  // which has no metadata to say anything better with
+    return fail(Code::invalid_argument,
+                path.string() + " is not the first part of its model; name the one that has 00001");
+  }
   TRY(GgufFacts facts, check_gguf(file));
   facts.bytes = mapped.bytes().size();
   CHECK_OK(add_parts(std::move(parts), file, facts));
@@ -191,6 +191,7 @@ std::string to_json(const GgufFacts& facts) {
                                        {"width", facts.width},
                                        {"layers", facts.layers},
                                        {"vocabulary", facts.vocabulary},
+                                       {"cell_bytes", facts.cell_bytes},
                                        {"tokenizer", facts.tokenizer},
                                        {"chat_template", facts.chat_template},
                                        {"base", facts.base}};

@@ -75,10 +75,22 @@ Result<> close_off(const Job& job, SandboxOptions options) {
   return entered ? Result<>() : Result<>(std::unexpected(entered.error()));
 }
 
+// What a worker with these options would take, before it has loaded anything.
+std::uint64_t likely_memory(const GgufFacts& facts, const Options& options, std::uint64_t free) {
+  const std::string& task = options.task == "auto" ? facts.task : options.task;
+  if (task != "generate") {
+    return facts.bytes;
+  }
+  return facts.bytes +
+         facts.cell_bytes * engine::choose_cells(options.cells, free, facts.cell_bytes);
+}
+
 Result<Json> inspect(const Job& job) {
+  const std::uint64_t free = memory_for_cells();
   CHECK_OK(close_off(job, {.readable = model_parts(job.inspect)}));
   TRY(const GgufFacts facts, check_model_files(model_parts(job.inspect)));
-  return Json{{"facts", Json::parse(to_json(facts))}};
+  return Json{{"facts", Json::parse(to_json(facts))},
+              {"memory_bytes", likely_memory(facts, job.worker, free)}};
 }
 
 Result<Json> quantise(const Job& job) {
@@ -140,6 +152,8 @@ void add_flags(CLI::App& app, Job& job) {
   app.add_option("--inspect", job.inspect, "Check a model file and say what it is");
   app.add_option("--quantize", job.quantise, "SOURCE TARGET TYPE")->expected(3);
   app.add_option("--measure", job.measure, "Measure a model's speed and perplexity");
+  app.add_option("--cells", job.worker.cells, "With --inspect: for the memory that it would take");
+  app.add_option("--task", job.worker.task, "With --inspect: the same");
   app.add_option("--text", job.text, "The text to measure with");
   app.add_option("--prompt-tokens", job.prompt_tokens)->check(CLI::Range(16, 512));
   app.add_option("--output-tokens", job.output_tokens)->check(CLI::Range(1, 512));

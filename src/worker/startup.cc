@@ -74,12 +74,20 @@ void send_progress(Outbox& outbox, float fraction, const std::string& variant) {
   (void)outbox.flush();
 }
 
+}  // namespace
+
+std::uint64_t memory_for_cells() {
+  return available_memory_bytes() / kMemoryShare;
+}
+
+namespace {
+
 engine::ModelOptions model_options(const Options& options, const scheduler::Config& config) {
   engine::ModelOptions made;
   made.file = options.model;
   made.threads = options.threads;
   made.cells = options.cells;
-  made.memory_bytes = available_memory_bytes() / kMemoryShare;
+  made.memory_bytes = memory_for_cells();
   made.sequences = config.sequences;
   made.batch_tokens = config.step_tokens;
   made.unified = !options.split_memory;

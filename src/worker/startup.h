@@ -18,6 +18,9 @@ void settle_environment(int argc, char** argv);
 // From now on SIGILL ends the process with kExitIllegal and one line that names `variant`.
 void report_illegal_instructions(std::string_view variant);
 
+// What the KV memory may take when no number of cells was asked for.
+[[nodiscard]] std::uint64_t memory_for_cells();
+
 // Loads and serves. Returns the exit status.
 [[nodiscard]] int serve(const Options& options);
 

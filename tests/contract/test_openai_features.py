@@ -103,6 +103,14 @@ def test_a_schema_that_cannot_be_compiled_is_refused(client):
             "name": "bad", "schema": {"$ref": "#/$defs/nowhere"}}})
 
 
+def test_a_schema_of_which_no_grammar_can_be_made_is_blamed_by_its_name(client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, response_format={"type": "json_schema", "json_schema": {
+            "name": "odd", "schema": {"type": "banana"}}})
+    message = caught.value.body["message"]
+    assert message.startswith("response_format.json_schema: ") and "banana" in message, message
+
+
 def test_logprobs_need_the_permission(client, operator):
     with pytest.raises(openai.PermissionDeniedError) as caught:
         ask(client, logprobs=True)

@@ -1,6 +1,7 @@
 """Several models and replicas: loaded, unloaded and swapped while streams run, and /metrics."""
 
 import json
+import re
 import shutil
 import signal
 import tomllib
@@ -177,6 +178,23 @@ def test_model_that_does_not_fit_is_refused_with_numbers(make_server):
     error = check_error(refused, 503, "model_no_memory")
     assert "50 MiB" in error["message"] and "memory.budget_mib" in error["message"]
     assert int(refused.headers["retry-after"]) > 0
+    server.stop()
+
+
+def test_first_estimate_counts_the_kv_memory(make_server):
+    """SmolLM2 keeps 23,040 bytes a token: 98 MB of weights and 64 MiB fit into 200 MiB, and so do
+    1024 tokens; 8192 tokens do not. Neither was ever loaded here."""
+    server = make_server(configuration(
+        {"name": "little", "load": "demand", "cells": 1024, "idle_unload_s": 3600},
+        {"name": "much", "load": "demand", "cells": 8192, "idle_unload_s": 3600},
+        memory={"budget_mib": 200})).start()
+    refused = ask(server, "much")
+    message = check_error(refused, 503, "model_no_memory")["message"]
+    needs = re.search(r"needs about (\d+) MiB", message)
+    assert needs, message
+    expected = model_file().stat().st_size / 2**20 + 64 + 8192 * 23040 / 2**20
+    assert abs(int(needs[1]) - expected) < 2
+    assert ask(server, "little").status_code == 200
     server.stop()
 
 

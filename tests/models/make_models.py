@@ -30,6 +30,23 @@ FEED = 96
 CONTEXT = 8192
 LOGIT_SPREAD = 6.0  # standard deviation of the logits
 EXPERTS = 4
+FILL_TOKENS = {"pre": 7, "suf": 8, "mid": 9}  # <gh_stars>, <issue_start>, <issue_comment>
+THINKING_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{% if message.role == 'assistant' and message.reasoning_content -%}
+<think>
+{{ message.reasoning_content }}
+</think>
+
+{% endif -%}
+{{ message.content }}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+<think>
+{% endif -%}
+"""
 
 
 class Builder:
@@ -372,6 +389,23 @@ def make_bert_rank(model: Builder) -> dict:
     return metadata
 
 
+def make_bert_rank_form(model: Builder) -> dict:
+    """The same with a form for query and document, as Qwen's rerankers have one."""
+    return make_bert_rank(model) | {
+        "tokenizer.chat_template.rerank": "Does the text answer? {query}\nText: {document}\n"}
+
+
+def make_llama_fill(model: Builder) -> dict:
+    """A llama with tokens for filling in the middle: three that its tokenizer has no use for."""
+    return make_llama(model) | {f"tokenizer.ggml.fim_{name}_token_id": token
+                                for name, token in FILL_TOKENS.items()}
+
+
+def make_llama_thinks(model: Builder) -> dict:
+    """A llama whose template has it think before each answer."""
+    return make_llama(model) | {"tokenizer.chat_template": THINKING_TEMPLATE}
+
+
 def make_llama_adapter(model: Builder) -> dict:
     """A LoRA adapter of the tiny llama."""
     rank = 4
@@ -386,7 +420,9 @@ def make_llama_adapter(model: Builder) -> dict:
 MODELS: dict[str, Callable[[Builder], dict]] = {
     "llama": make_llama, "gemma3": make_gemma3, "deepseek2": make_deepseek2,
     "deepseek32": make_deepseek32, "deepseek4": make_deepseek4, "qwen3next": make_qwen3next,
+    "llama-fill": make_llama_fill, "llama-thinks": make_llama_thinks,
     "mamba": make_mamba, "bert": make_bert, "bert-rank": make_bert_rank,
+    "bert-rank-form": make_bert_rank_form,
     "llama-adapter": make_llama_adapter,
 }
 
