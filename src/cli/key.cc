@@ -173,13 +173,20 @@ int run(const Options& options, const Action& action, bool may_create) {
   return done ? kSuccess : report(done.error());
 }
 
+constexpr const char* kHelp =
+    "Create, list, show, change, rotate, revoke and expire API keys; find and handle leaked ones";
+
+void add_rotate_options(CLI::App& command, Options& options) {
+  command.add_option("KEY", options.key, "The key itself; asked for on a terminal");
+  command.add_option("--code", options.code,
+                     "A one-time password, or a recovery code; asked for on a terminal");
+}
+
 }  // namespace
 
 CLI::App* add_key(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("key",
-                                         "Create, list, show, change, rotate, revoke and expire "
-                                         "API keys; find and handle leaked ones");
+  CLI::App* command = app.add_subcommand("key", kHelp);
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
     CLI::App* added = command->add_subcommand(name, help);
@@ -224,14 +231,12 @@ CLI::App* add_key(CLI::App& app, int& status) {
   change_command->add_option("KEY", options->key, kKeyHelp)->required();
   add_key_flags(*change_command, options->flags, true);
 
-  CLI::App* rotate_command =
-      add("rotate", "Give a key a successor, with a one-time password of its client",
-          [options](KeyDesk& desk, const Config& config, const Clock&) {
-            return rotate(desk, *options, config.keys.lifetime_days);
-          });
-  rotate_command->add_option("KEY", options->key, "The key itself; asked for on a terminal");
-  rotate_command->add_option("--code", options->code,
-                             "A one-time password, or a recovery code; asked for on a terminal");
+  add_rotate_options(
+      *add("rotate", "Give a key a successor, with a one-time password of its client",
+           [options](KeyDesk& desk, const Config& config, const Clock&) {
+             return rotate(desk, *options, config.keys.lifetime_days);
+           }),
+      *options);
 
   CLI::App* revoke_command =
       add("revoke", "Refuse a key from now on and cut its streams",

@@ -11,6 +11,7 @@
 
 #include "backend/model_fleet.h"
 #include "catalog/catalog.h"
+#include "gateway/leak_admin.h"
 #include "gateway/scratch_server.h"
 
 namespace deepmoat::gateway {
@@ -78,6 +79,8 @@ class RouteMatrix : public testing::Test {
   RouteMatrix() : catalog_(server_.database(), server_.folder() / "models") {
     server_.services().fleet = &fleet_;
     server_.services().catalog = &catalog_;
+    server_.services().leak_desk = &leak_desk_;
+    server_.services().reports = &reports_;
     callers_.push_back({});
     for (const bool home : {false, true}) {
       for (const Role role : identity::kRoles) {
@@ -172,6 +175,7 @@ class RouteMatrix : public testing::Test {
       case Handler::change_tenant:
         return R"({"label":"changed"})";
       case Handler::revoke_key:
+      case Handler::leak_key:
         return R"({"reason":"over"})";
       case Handler::expire_key:
         return R"({"expires_at":1})";
@@ -184,7 +188,7 @@ class RouteMatrix : public testing::Test {
     const std::string name = make_object(route, object);
     std::string path(route.pattern);
     if (const std::size_t hole = path.find("{}"); hole != std::string::npos) {
-      path.replace(hole, 2, name);
+      path.replace(hole, 2, name.empty() ? "nothing" : name);
     }
     const std::string body = route.method == "GET" ? "" : body_of(route, name);
     std::string request =
@@ -269,8 +273,27 @@ class RouteMatrix : public testing::Test {
     return line + "\n";
   }
 
-  ScratchServer server_;
+  identity::AppendAudit append_ = [this](audit::Record record) {
+    return server_.audit_log().append_and_wait(std::move(record));
+  };
+
+  boost::asio::thread_pool reports_{1};
   SystemClock clock_;
+  crypto::ScratchFieldCipher cipher_{Secret(std::string(32, 'r'))};
+  ScratchServer server_;
+  crypto::SigningKey signing_key_ = *crypto::SigningKey::from_seed(Secret(std::string(32, 'i')));
+  webhook::WebhookService webhooks_{server_.database(), append_, cipher_, clock_};
+  identity::Successors successors_{server_.database(),       append_, cipher_, server_.keys(),
+                                   server_.folder() / "tls", clock_};
+  LeakService leaks_{{.keys = server_.keys(),
+                      .append = append_,
+                      .audit_folder = server_.folder() / "audit",
+                      .incident_folder = server_.folder() / "incidents",
+                      .signing_key = signing_key_,
+                      .webhooks = webhooks_,
+                      .successors = successors_,
+                      .clock = clock_}};
+  LeakDesk leak_desk_{leaks_, webhooks_, successors_, clock_};
   backend::ModelFleet fleet_{0, clock_};
   catalog::Catalog catalog_;
   std::vector<Caller> callers_;

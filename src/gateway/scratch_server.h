@@ -165,9 +165,6 @@ class ScratchServer {
     services_ = std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
                                            authenticator_, failures_, *keys_, *tenants_, ledger_,
                                            *models_, blocking_);
-    services_ =
-        std::make_unique<Services>(clock_, config_, *log_, secrets_.audit_fingerprint,
-                                   authenticator_, failures_, *keys_, ledger_, *models_, blocking_);
     services_->second_factors = factors_.get();
     services_->rotation = rotation_.get();
     const auto tls = taken(

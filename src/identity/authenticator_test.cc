@@ -212,10 +212,13 @@ TEST(KeyAuthority, MacsARowAsItsPageSays) {
   row.tokens_per_minute = 1000;
   row.concurrent_calls = 2;
   row.labels = "team=x";
+  row.predecessor = "key_predecessor";
+  row.lineage = "key_lineage";
+  row.overlap_until_ms = 1'795'000'000'999;
   EXPECT_FALSE(authority.row_intact(row)) << "version 1 does not see attributes: none may be there";
   row.mac_version = 2;
   EXPECT_FALSE(authority.row_intact(row));
-  row.row_mac = "5c59711bfb13104d6693f323230a73ae0cbc1c9ba5b455a627fc8ffacea7694f";
+  row.row_mac = "b7745eb1cf386cf4aeab4ea0579ba5e4a07921b984d78b9ff967dffadc8b58ab";
   EXPECT_TRUE(authority.row_intact(row));
   row.mac_version = 1;
   EXPECT_FALSE(authority.row_intact(row));

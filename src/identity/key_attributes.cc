@@ -116,6 +116,7 @@ Result<PermissionSet> read_scopes(const Texts& scopes, Role role) {
     return permissions_of(role);
   }
   PermissionSet permissions;
+  permissions.add(Permission::rotate_own_key);  // whoever may hold the key may renew it
   for (const std::string& scope : scopes) {
     const auto permission = parse_permission(scope);
     if (!permission) {

@@ -11,7 +11,6 @@ namespace deepmoat::identity {
 namespace {
 
 constexpr std::string_view kUriPrefix = "deepmoat:client:";
-constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
 
 crypto::FieldPlace place_of(const store::SuccessorRow& row) {
   return {.tenant = row.tenant,

@@ -179,96 +179,96 @@ TEST_F(DatabaseTest, TakesOverTheKeysOfItsSecondForm) {
 }
 
 TEST_F(DatabaseTest, KeepsASecondFactorAClient) {
-    SecondFactorRow row{.tenant = "acme",
-                        .client_id = "app",
-                        .algorithm = "totp-sha1",
-                        .secret = "00ff",
-                        .recovery = std::string(640, 'a'),
-                        .enrolled_ms = 1,
-                        .confirmed_ms = 2,
-                        .last_counter = 59'833'333,
-                        .failures = 4,
-                        .locked_until_ms = 5,
-                        .row_mac = std::string(64, 'f')};
-    {
-      auto database = Database::open(path());
-      ASSERT_TRUE(database);
-      EXPECT_EQ((*database)->erase_second_factor("acme", "app").error().code, Code::not_found);
-      ASSERT_TRUE((*database)->put_second_factor(row));
-      row.failures = 0;
-      ASSERT_TRUE((*database)->put_second_factor(row));
-    }
-    auto database = Database::open(path());
-    EXPECT_EQ(*(*database)->find_second_factor("acme", "app"), row);
-    EXPECT_EQ(*(*database)->find_second_factor("acme", "ap"), std::nullopt);
-    EXPECT_EQ(*(*database)->find_second_factor("default", "app"), std::nullopt);
-    ASSERT_TRUE((*database)->erase_second_factor("acme", "app"));
-    EXPECT_EQ(*(*database)->find_second_factor("acme", "app"), std::nullopt);
-  }
-
-  TEST_F(DatabaseTest, DoesAllOfATransactionOrNothing) {
+  SecondFactorRow row{.tenant = "acme",
+                      .client_id = "app",
+                      .algorithm = "totp-sha1",
+                      .secret = "00ff",
+                      .recovery = std::string(640, 'a'),
+                      .enrolled_ms = 1,
+                      .confirmed_ms = 2,
+                      .last_counter = 59'833'333,
+                      .failures = 4,
+                      .locked_until_ms = 5,
+                      .row_mac = std::string(64, 'f')};
+  {
     auto database = Database::open(path());
     ASSERT_TRUE(database);
-    const auto failed = (*database)->transaction([&]() -> Result<> {
-      EXPECT_TRUE((*database)->insert_key(row_of("key_1", '1')));
-      return (*database)->insert_key(row_of("key_2", '1'));  // the same lookup
-    });
-    EXPECT_EQ(failed.error().code, Code::already_exists);
-    EXPECT_TRUE((*database)->list_keys()->empty());
-    ASSERT_TRUE((*database)->transaction([&]() -> Result<> {
-      EXPECT_TRUE((*database)->insert_key(row_of("key_1", '1')));
-      return (*database)->insert_key(row_of("key_2", '2'));
-    }));
-    EXPECT_EQ((*database)->list_keys()->size(), 2U);
+    EXPECT_EQ((*database)->erase_second_factor("acme", "app").error().code, Code::not_found);
+    ASSERT_TRUE((*database)->put_second_factor(row));
+    row.failures = 0;
+    ASSERT_TRUE((*database)->put_second_factor(row));
   }
+  auto database = Database::open(path());
+  EXPECT_EQ(*(*database)->find_second_factor("acme", "app"), row);
+  EXPECT_EQ(*(*database)->find_second_factor("acme", "ap"), std::nullopt);
+  EXPECT_EQ(*(*database)->find_second_factor("default", "app"), std::nullopt);
+  ASSERT_TRUE((*database)->erase_second_factor("acme", "app"));
+  EXPECT_EQ(*(*database)->find_second_factor("acme", "app"), std::nullopt);
+}
 
-  TEST_F(DatabaseTest, IsReadableByItsOwnerOnly) {
-    auto database = Database::open(path());
-    ASSERT_TRUE(database);
-    ASSERT_TRUE((*database)->insert_key(row_of("key_1", '1')));
-    for (const auto& file : std::filesystem::directory_iterator(folder_)) {
-      struct stat status{};
-      ASSERT_EQ(::stat(file.path().c_str(), &status), 0);
-      EXPECT_EQ(status.st_mode & 0777U, 0600U) << file.path();
-    }
-  }
+TEST_F(DatabaseTest, DoesAllOfATransactionOrNothing) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  const auto failed = (*database)->transaction([&]() -> Result<> {
+    EXPECT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+    return (*database)->insert_key(row_of("key_2", '1'));  // the same lookup
+  });
+  EXPECT_EQ(failed.error().code, Code::already_exists);
+  EXPECT_TRUE((*database)->list_keys()->empty());
+  ASSERT_TRUE((*database)->transaction([&]() -> Result<> {
+    EXPECT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+    return (*database)->insert_key(row_of("key_2", '2'));
+  }));
+  EXPECT_EQ((*database)->list_keys()->size(), 2U);
+}
 
-  TEST_F(DatabaseTest, NumbersMigrationsWithoutAGap) {
-    int expected = 1;
-    for (const Migration& migration : migrations()) {
-      EXPECT_EQ(migration.version, expected++);
-      EXPECT_FALSE(migration.statements.empty());
-    }
-    auto database = Database::open(path());
-    ASSERT_TRUE(database);
-    EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
+TEST_F(DatabaseTest, IsReadableByItsOwnerOnly) {
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  ASSERT_TRUE((*database)->insert_key(row_of("key_1", '1')));
+  for (const auto& file : std::filesystem::directory_iterator(folder_)) {
+    struct stat status{};
+    ASSERT_EQ(::stat(file.path().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U) << file.path();
   }
+}
 
-  TEST_F(DatabaseTest, RefusesADatabaseOfANewerProgram) {
-    ASSERT_TRUE(Database::open(path()));
-    run_sql("INSERT INTO schema_migrations VALUES (999, 'from the future')");
-    const auto database = Database::open(path());
-    ASSERT_FALSE(database);
-    EXPECT_EQ(database.error().code, Code::unavailable);
-    EXPECT_NE(database.error().message.find("newer"), std::string::npos);
+TEST_F(DatabaseTest, NumbersMigrationsWithoutAGap) {
+  int expected = 1;
+  for (const Migration& migration : migrations()) {
+    EXPECT_EQ(migration.version, expected++);
+    EXPECT_FALSE(migration.statements.empty());
   }
+  auto database = Database::open(path());
+  ASSERT_TRUE(database);
+  EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
+}
 
-  TEST_F(DatabaseTest, LeavesNothingOfAMigrationThatFails) {
-    // A table of the migration's name is in the way of its second statement.
-    run_sql("CREATE TABLE settings (x)");
-    ASSERT_FALSE(Database::open(path()));
-    run_sql("DROP TABLE settings");
-    const auto database = Database::open(path());
-    ASSERT_TRUE(database) << database.error().message;
-    EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
-  }
+TEST_F(DatabaseTest, RefusesADatabaseOfANewerProgram) {
+  ASSERT_TRUE(Database::open(path()));
+  run_sql("INSERT INTO schema_migrations VALUES (999, 'from the future')");
+  const auto database = Database::open(path());
+  ASSERT_FALSE(database);
+  EXPECT_EQ(database.error().code, Code::unavailable);
+  EXPECT_NE(database.error().message.find("newer"), std::string::npos);
+}
 
-  TEST_F(DatabaseTest, SaysWhenTheFileIsNoDatabase) {
-    std::ofstream(path()) << std::string(8192, 'x');
-    const auto database = Database::open(path());
-    ASSERT_FALSE(database);
-    EXPECT_EQ(database.error().code, Code::corrupt) << database.error().message;
-  }
+TEST_F(DatabaseTest, LeavesNothingOfAMigrationThatFails) {
+  // A table of the migration's name is in the way of its second statement.
+  run_sql("CREATE TABLE settings (x)");
+  ASSERT_FALSE(Database::open(path()));
+  run_sql("DROP TABLE settings");
+  const auto database = Database::open(path());
+  ASSERT_TRUE(database) << database.error().message;
+  EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
+}
+
+TEST_F(DatabaseTest, SaysWhenTheFileIsNoDatabase) {
+  std::ofstream(path()) << std::string(8192, 'x');
+  const auto database = Database::open(path());
+  ASSERT_FALSE(database);
+  EXPECT_EQ(database.error().code, Code::corrupt) << database.error().message;
+}
 
 }  // namespace
 }  // namespace deepmoat::store

@@ -522,18 +522,14 @@ TEST(ErrorBody, AllFourKeysAlways) {
 }
 
 TEST(ToRefusal, EveryCodeHasAStatusAndInnerErrorsStayInside) {
-  const std::map<Code, int> statuses = {{Code::invalid_argument, 400},
-                                        {Code::not_found, 404},
-                                        {Code::already_exists, 409},
-                                        {Code::unauthenticated, 401},
-                                        {Code::permission_denied, 403},
-                                        {Code::resource_exhausted, 429},
-                                        {Code::unavailable, 503},
-                                        {Code::corrupt, 500},
-                                        {Code::io, 500},
-                                        {Code::cancelled, 499},
-                                        {Code::timeout, 504},
-                                        {Code::internal, 500}};
+  const std::map<Code, int> statuses = {
+      {Code::invalid_argument, 400},  {Code::not_found, 404},
+      {Code::already_exists, 409},    {Code::unauthenticated, 401},
+      {Code::permission_denied, 403}, {Code::resource_exhausted, 429},
+      {Code::unavailable, 503},       {Code::custody_unavailable, 503},
+      {Code::corrupt, 500},           {Code::io, 500},
+      {Code::cancelled, 499},         {Code::timeout, 504},
+      {Code::internal, 500}};
   EXPECT_EQ(statuses.size(), static_cast<std::size_t>(Code::internal) + 1);
   for (const auto& [code, status] : statuses) {
     const Refusal refusal = to_refusal({code, "/var/secret/path"});
