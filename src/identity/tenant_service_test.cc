@@ -17,7 +17,9 @@ class TenantServiceTest : public testing::Test {
 
   std::vector<std::string> names(const Actor& actor) {
     std::vector<std::string> list;
-    for (const Tenant& tenant : *tenants_.list(actor)) {
+    const auto tenants = tenants_.list(actor);
+    EXPECT_TRUE(tenants) << tenants.error().message;
+    for (const Tenant& tenant : *tenants) {
       list.push_back(tenant.name.value());
     }
     return list;
