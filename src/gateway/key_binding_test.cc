@@ -53,7 +53,8 @@ class KeyBinding : public testing::Test {
 
   std::vector<std::string> listed(const std::string& key) {
     std::vector<std::string> names;
-    for (const Json& model : Json::parse(ask("GET", "/v1/models", key).body).at("data")) {
+    const Json answer = Json::parse(ask("GET", "/v1/models", key).body);
+    for (const Json& model : answer.at("data")) {
       names.push_back(model.at("id"));
     }
     return names;
