@@ -142,7 +142,8 @@ Result<std::optional<KeyInfo>> Successors::prepare(const Actor& actor, const Key
                            .tenant = old_key.tenant.value(),
                            .lifetime_s = std::max<std::int64_t>(
                                (old_key.expires_ms - old_key.created_ms) / 1000, 1),
-                           .label = old_key.label}));
+                           .label = old_key.label,
+                           .attributes = old_key.attributes}));
   CHECK_OK(deposit(old_key.key_id, created));
   return std::optional(created.info);
 }

@@ -80,6 +80,21 @@ TEST_F(SuccessorsTest, GivesTheNextKeyOnceToItsClient) {
   EXPECT_EQ(keys_.records_.back().outcome, audit::Outcome::refused);
 }
 
+TEST_F(SuccessorsTest, TheNextKeyIsBoundAsTheLeakedOneWas) {
+  certify("shop");
+  const auto old =
+      keys_.service_->create(keys_.admin(), {.client_id = "shop",
+                                             .attributes = {.models = {"demo"},
+                                                            .ip_ranges = {"10.0.0.0/8"},
+                                                            .data_class = "sensitive",
+                                                            .scopes = {"call_models"},
+                                                            .limits = {.requests_per_minute = 6}}});
+  ASSERT_TRUE(old) << old.error().message;
+  const auto waiting = successors_.prepare(keys_.admin(), leaked(*old));
+  ASSERT_TRUE(waiting && *waiting);
+  EXPECT_EQ((*waiting)->attributes, old->info.attributes);
+}
+
 TEST_F(SuccessorsTest, NobodyElseGetsIt) {
   const CertifiedClient shop = certify("shop");
   const CertifiedClient other = certify("other");
