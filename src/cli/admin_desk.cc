@@ -1,5 +1,7 @@
 #include "cli/admin_desk.h"
 
+#include "cli/command.h"
+
 #include "cli/installation.h"
 #include "cli/key_desk.h"
 #include "cli/local_client.h"
@@ -69,6 +71,21 @@ Result<std::unique_ptr<AdminDesk>> AdminDesk::open(const DataFolder& folder, con
     return std::unique_ptr<AdminDesk>(new ServerAdminDesk(folder));
   }
   return std::unexpected(installation.error());
+}
+
+int run_at_admin_desk(const std::string& data, const std::string& config,
+                      const std::function<Result<>(AdminDesk&)>& action) {
+  const auto loaded = load_config_or_report(config);
+  if (!loaded) {
+    return kUsage;
+  }
+  const SystemClock clock;
+  const auto desk = AdminDesk::open(DataFolder(data), *loaded, clock);
+  if (!desk) {
+    return report(desk.error());
+  }
+  const auto done = action(**desk);
+  return done ? kSuccess : report(done.error());
 }
 
 }  // namespace deepmoat::cli

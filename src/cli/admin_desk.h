@@ -3,6 +3,7 @@
 // admin interface's routes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -29,5 +30,9 @@ class AdminDesk {
   // A server does it, so what is queued is sent now.
   [[nodiscard]] virtual bool served() const = 0;
 };
+
+// Runs one command at the desk of the folder `data`. Returns its exit status; an error is printed.
+[[nodiscard]] int run_at_admin_desk(const std::string& data, const std::string& config,
+                                    const std::function<Result<>(AdminDesk&)>& action);
 
 }  // namespace deepmoat::cli

@@ -80,17 +80,8 @@ Result<> verify(const Options& options) {
 using Action = std::function<Result<>(AdminDesk&, const Options&)>;
 
 int run(const Options& options, const Action& action) {
-  const auto config = load_config_or_report(options.config);
-  if (!config) {
-    return kUsage;
-  }
-  const SystemClock clock;
-  const auto desk = AdminDesk::open(DataFolder(options.data), *config, clock);
-  if (!desk) {
-    return report(desk.error());
-  }
-  const auto done = action(**desk, options);
-  return done ? kSuccess : report(done.error());
+  return run_at_admin_desk(options.data, options.config,
+                           [&](AdminDesk& desk) { return action(desk, options); });
 }
 
 }  // namespace

@@ -75,8 +75,10 @@ Result<> enrol(KeyDesk& desk, const Options& options) {
              "Scan the code, or type the secret, into an authenticator. It is shown only now, and "
              "counts once it is confirmed.\n");
   if (!can_ask()) {
-    fmt::print(stderr, "Confirm it: deepmoat totp confirm --client-id {} --code ......\n",
-               options.client_id);
+    fmt::print(
+        stderr,
+        "Confirm it: deepmoat totp confirm --client-id {} --tenant {} --data {} --code ......\n",
+        options.client_id, options.tenant, options.data);
     return {};
   }
   TRY(const std::string code, code_of(options));
