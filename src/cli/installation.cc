@@ -3,6 +3,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+
+#include "audit/tail.h"
 #include "base/locked_memory.h"
 #include "base/log.h"
 #include "cli/root_keys.h"
@@ -23,7 +26,27 @@ void forbid_dumps() {
 // Once there is a keystore of the envelope, one that is not there is lost and not made anew.
 constexpr std::string_view kEnvelopeSetting = "envelope_begun";
 
+constexpr std::size_t kRecordsForTime = 256;
+constexpr UnixMillis kClockBehindMs = 60 * 1000;
+
 }  // namespace
+
+// A clock that was set back while nothing ran revives no key: ends are judged by the newest time on
+// record. Several records, because those written since the clock was set back say nothing.
+Result<> Installation::observe_recorded_time(const DataFolder& folder, const Clock& clock) {
+  audit::TailReader tail(folder.audit());
+  TRY(const std::vector<audit::Entry> entries, tail.read_last(kRecordsForTime));
+  UnixMillis newest_ms = 0;
+  for (const audit::Entry& entry : entries) {
+    newest_ms = std::max(newest_ms, entry.record.unix_ms);
+  }
+  authenticator_->observe_time(newest_ms);
+  if (newest_ms > clock.unix_ms() + kClockBehindMs) {
+    log::warn("the clock is behind the audit log; keys end by the log's time until it catches up",
+              {{"behind_s", (newest_ms - clock.unix_ms()) / 1000}});
+  }
+  return {};
+}
 
 // What leaked keys, incidents and webhooks need.
 Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clock) {
@@ -72,6 +95,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   authenticator_options.accept_bare_keys = config.keys.accept_bare_hex;
   made->authenticator_ =
       std::make_unique<identity::Authenticator>(*made->authority_, authenticator_options);
+  CHECK_OK(made->observe_recorded_time(folder, clock));
   audit::Log& log = *made->audit_log_;
   const identity::AppendAudit append = [&log](audit::Record record) {
     return log.append_and_wait(std::move(record));

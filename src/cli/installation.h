@@ -51,6 +51,7 @@ class Installation {
   Result<> open_custody(const DataFolder& folder, const Config& config, const Clock& clock,
                         bool first_start);
   Result<> open_envelope(const DataFolder& folder, const Config& config, const Clock& clock);
+  Result<> observe_recorded_time(const DataFolder& folder, const Clock& clock);
   void hear(const crypto::CustodyHealth& health);
   Result<> open_leak_desk(const DataFolder& folder, const Clock& clock);
 

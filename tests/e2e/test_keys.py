@@ -2,12 +2,13 @@
 
 import json
 import os
+import subprocess
 import time
 import zlib
 
 import pytest
 from support.chat import RunningStream, body, check_error
-from support.program import command, model_file
+from support.program import command, environment, model_file, program
 from support.server import Server, every_byte_under, wait_for
 
 CHAT = "/v1/chat/completions"
@@ -289,3 +290,24 @@ def test_no_secret_and_no_prompt_is_ever_written(make_server):
         if moment == "running":
             server.stop()
     assert all("message" in line and "level" in line for line in server.log_lines())
+
+
+def test_clock_set_back_between_two_runs_revives_no_key(tmp_path):
+    """A record from after a key's end is in the log; the clock then says that the end is to come."""
+    server = Server(tmp_path / "clock")
+    try:
+        server.start()
+        key = server.key("user", "early")
+        with server.http(key) as client:
+            assert client.get("/v1/models").status_code == 200
+        server.stop()
+        subprocess.run(["faketime", "-f", "+91d", program(), "key", "list", "--data", server.data],
+                       env=environment(FAKETIME_DONT_FAKE_MONOTONIC="1"), check=True,
+                       capture_output=True, timeout=60)
+        server.start()
+        with server.http(key) as client:
+            check_error(client.get("/v1/models"), 401, "key_expired")
+        assert any("behind the audit log" in line["message"] for line in server.log_lines())
+        server.stop()
+    finally:
+        server.discard()
