@@ -109,19 +109,6 @@ Result<> KeyRotation::retire_predecessor(const Actor& actor, const KeyId& succes
                        });
 }
 
-Result<std::vector<KeyInfo>> KeyRotation::notices(UnixMillis after_ms, UnixMillis until_ms) {
-  TRY(const std::vector<store::KeyRow> rows, database_.list_keys());
-  std::vector<KeyInfo> keys;
-  for (const store::KeyRow& row : rows) {
-    const UnixMillis notice_ms = row.expires_ms - kKeyNoticeMs;
-    if (notice_ms > after_ms && notice_ms <= until_ms && row.overlap_until_ms == 0 &&
-        keys_.info_of(row).state == KeyState::active) {
-      keys.push_back(keys_.info_of(row));
-    }
-  }
-  return keys;
-}
-
 Result<store::KeyRow> KeyRotation::intact(const KeyId& key_id) {
   TRY(store::KeyRow row, database_.find_key(key_id.value()));
   if (!authority_.row_intact(row)) {

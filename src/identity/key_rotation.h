@@ -52,10 +52,6 @@ class KeyRotation {
   // before it has ended. On record as "key.replace". A second time changes nothing.
   Result<> retire_predecessor(const Actor& actor, const KeyId& successor);
 
-  // Living keys that nobody has rotated and whose last 14 days began after `after_ms` and not
-  // after `until_ms`: for whoever tells their owners on that day.
-  Result<std::vector<KeyInfo>> notices(UnixMillis after_ms, UnixMillis until_ms);
-
  private:
   Result<RotatedKey> replace(store::KeyRow old, std::string_view one_time_password,
                              std::int64_t lifetime_s);

@@ -278,20 +278,6 @@ TEST(KeyRotation, LeavesTheMacOfOlderRowsAsItWas) {
             "10020a8ff3a5fda8c6d2df81abb3569f314157e9071a65122c51fb9c34f5a45b");
 }
 
-TEST(KeyRotation, NamesTheKeysWhoseLastTwoWeeksBegin) {
-  Rotating keys;
-  const UnixMillis day_76 = keys.first.info.expires_ms - kKeyNoticeMs;
-  EXPECT_EQ(day_76, kTestNowMs + 76 * kTestDayMs);
-  EXPECT_TRUE(keys.rotation_->notices(kTestNowMs, day_76 - 1)->empty());
-  const auto found = keys.rotation_->notices(day_76 - 1, day_76);
-  ASSERT_EQ(found->size(), 1U);
-  EXPECT_EQ(found->front().key_id, keys.first.info.key_id);
-  EXPECT_TRUE(keys.rotation_->notices(day_76, day_76 + kTestDayMs)->empty()) << "once";
-  keys.clock_.advance_ms(kTestDayMs);  // the successor's day is another
-  keys.rotate(keys.shown());
-  EXPECT_TRUE(keys.rotation_->notices(day_76 - 1, day_76)->empty()) << "it was rotated";
-}
-
 // Many threads use both keys while snapshots change: whoever sees the new key succeed first is the
 // only one told so, and afterwards the old one never succeeds.
 TEST(KeyRotation, EndsTheOldKeyForAllThreadsAtOnce) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -25,6 +26,8 @@ constexpr std::int64_t kDeliveriesShown = 500;
 constexpr std::int64_t kDeliveriesKept = 10'000;
 constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
 constexpr UnixMillis kKeptMs = 30 * kDayMs;
+// Before a key's end; the first is when its answers begin to warn (day 76 of 90).
+constexpr std::array<std::int64_t, 3> kNoticeDays{1, 7, identity::kKeyNoticeMs / kDayMs};
 constexpr std::size_t kErrorBytesMax = 200;
 
 Result<std::string> new_id(std::string_view prefix) {
@@ -267,14 +270,15 @@ Result<> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>&
   for (const identity::KeyInfo& key : keys) {
     const std::int64_t left_ms = key.expires_ms - clock_.unix_ms();
     const bool short_lived = key.expires_ms - key.created_ms <= kDayMs;  // its end is no news
-    if (key.state != identity::KeyState::active || short_lived) {
+    const bool rotated = key.overlap_until_ms != 0;  // its owner has the next one
+    if (key.state != identity::KeyState::active || short_lived || rotated) {
       continue;
     }
-    for (const std::int64_t days : {7, 1}) {
-      if (left_ms <= days * kDayMs) {
-        const std::string subject = fmt::format("{} {}d", key.key_id.value(), days);
-        CHECK_OK(announce(kKeyExpiring, subject, key, {{"within_days", days}}));
-      }
+    const auto* const stage = std::ranges::find_if(
+        kNoticeDays, [&](std::int64_t days) { return left_ms <= days * kDayMs; });
+    if (stage != kNoticeDays.end()) {
+      const std::string subject = fmt::format("{} {}d", key.key_id.value(), *stage);
+      CHECK_OK(announce(kKeyExpiring, subject, key, {{"within_days", *stage}}));
     }
   }
   return {};

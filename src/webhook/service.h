@@ -69,8 +69,8 @@ class WebhookService {
   // a second time for the same `subject` changes nothing. Says for how many it is new.
   Result<std::size_t> announce(std::string_view event, const std::string& subject,
                                const identity::KeyInfo& key, Json more);
-  // Announces the keys that end within a week, and again within a day; not those that live a day or
-  // less.
+  // Announces the keys that end within 14 days, again within a week, and again within a day; not
+  // those that live a day or less, nor those that were rotated.
   Result<> announce_expiring(const std::vector<identity::KeyInfo>& keys);
 
   // For the sender: at most `count`, one of a webhook, none of `busy` webhooks.

@@ -205,18 +205,25 @@ TEST_F(WebhookServiceTest, TellsOfKeysThatEndOnceAStage) {
     EXPECT_TRUE(service_->announce_expiring({key}));
     return service_->deliveries(admin_of())->size();
   };
-  EXPECT_EQ(announced(), 0U);
-  clock_.advance_ms(3 * kDayMs);
+  clock_.advance_ms(-4 * kDayMs - 1);
+  EXPECT_EQ(announced(), 0U) << "day 75";
+  clock_.advance_ms(1);
+  EXPECT_EQ(announced(), 1U) << "day 76";
   EXPECT_EQ(announced(), 1U);
-  EXPECT_EQ(announced(), 1U);
-  clock_.advance_ms(6 * kDayMs);
+  clock_.advance_ms(7 * kDayMs);
   EXPECT_EQ(announced(), 2U);
+  clock_.advance_ms(6 * kDayMs);
+  EXPECT_EQ(announced(), 3U);
+  key.key_id = KeyId("key_rotated");
+  key.overlap_until_ms = key.expires_ms;
+  EXPECT_EQ(announced(), 3U);
+  key.overlap_until_ms = 0;
   key.key_id = KeyId("key_2");
   key.state = identity::KeyState::revoked;
-  EXPECT_EQ(announced(), 2U);
+  EXPECT_EQ(announced(), 3U);
   key.state = identity::KeyState::active;
   key.created_ms = key.expires_ms - kDayMs / 2;  // was made for half a day
-  EXPECT_EQ(announced(), 2U);
+  EXPECT_EQ(announced(), 3U);
 }
 
 TEST_F(WebhookServiceTest, ATestIsQueuedForOneWebhook) {

@@ -293,7 +293,7 @@ def test_no_secret_and_no_prompt_is_ever_written(make_server):
 
 
 def test_clock_set_back_between_two_runs_revives_no_key(tmp_path):
-    """A record from after a key's end is in the log; the clock then says that the end is to come."""
+    """A record from after a key's end is in the log; the clock says that the end is to come."""
     server = Server(tmp_path / "clock")
     try:
         server.start()
