@@ -128,7 +128,7 @@ Result<> Installation::open_custody(const DataFolder& folder, const Config& conf
   custody_watch_ = std::make_unique<crypto::CustodyWatch>(
       *root_keys_,
       crypto::CustodyWatchOptions{.grace_ms = config.custody.grace_hours * 60 * 60 * 1000}, clock,
-      [this](const crypto::CustodyHealth& health) { hear(health); });
+      [this](const crypto::CustodyHealth& health) { return hear(health); });
   return {};
 }
 
@@ -145,7 +145,7 @@ Result<> Installation::open_envelope(const DataFolder& folder, const Config& con
 }
 
 // On the watching thread.
-void Installation::hear(const crypto::CustodyHealth& health) {
+bool Installation::hear(const crypto::CustodyHealth& health) {
   const std::string_view state = crypto::custody_state_name(health.state);
   switch (health.state) {
     case crypto::CustodyState::up: {
@@ -155,7 +155,7 @@ void Installation::hear(const crypto::CustodyHealth& health) {
       }
       log::info("the root keys are reachable again",
                 {{"envelope", usable ? std::string("ok") : usable.error().message}});
-      break;
+      return usable.has_value();  // else once more after the next check
     }
     case crypto::CustodyState::lost:
       log::error("the root keys are lost: calls go on for the grace time, no new key is made",
@@ -167,6 +167,7 @@ void Installation::hear(const crypto::CustodyHealth& health) {
                  {{"state", state}, {"reason", health.reason}});
       break;
   }
+  return true;
 }
 
 }  // namespace deepmoat::cli

@@ -52,7 +52,7 @@ class Installation {
                         bool first_start);
   Result<> open_envelope(const DataFolder& folder, const Config& config, const Clock& clock);
   Result<> observe_recorded_time(const DataFolder& folder, const Clock& clock);
-  void hear(const crypto::CustodyHealth& health);
+  bool hear(const crypto::CustodyHealth& health);
   Result<> open_leak_desk(const DataFolder& folder, const Clock& clock);
 
   // Destroyed from the last to the first.

@@ -83,9 +83,8 @@ void CustodyWatch::tell_change() {
   if (now.state == told_) {
     return;
   }
-  told_ = now.state;
-  if (on_change_) {
-    on_change_(now);
+  if (!on_change_ || on_change_(now)) {
+    told_ = now.state;
   }
 }
 

@@ -40,8 +40,9 @@ struct CustodyWatchOptions {
 
 class CustodyWatch {
  public:
-  // `on_change` hears of every new state, on the watching thread. Everything must outlive this.
-  using OnChange = std::function<void(const CustodyHealth&)>;
+  // `on_change` hears of every new state, on the watching thread; while it returns false it hears
+  // of it again after each check. Everything must outlive this.
+  using OnChange = std::function<bool(const CustodyHealth&)>;
   CustodyWatch(KeyCustody& custody, CustodyWatchOptions options, const Clock& clock,
                OnChange on_change);
   CustodyWatch(const CustodyWatch&) = delete;

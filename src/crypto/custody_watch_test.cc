@@ -18,7 +18,10 @@ class CustodyWatchTest : public testing::Test {
   CustodyWatchTest()
       : clock_(1'795'000'000'000),
         watch_(scratch_.custody(), {.grace_ms = 24 * kHourMs}, clock_,
-               [this](const CustodyHealth& health) { told_.push_back(health.state); }) {}
+               [this](const CustodyHealth& health) {
+                 told_.push_back(health.state);
+                 return true;
+               }) {}
 
   void fail_with(Code code) { scratch_.custody().check_fails = Error{code, "no answer"}; }
   void heal() { scratch_.custody().check_fails.reset(); }
@@ -132,6 +135,22 @@ TEST(CustodyWatch, CountsACanaryThatDoesNotComeBackAsLost) {
   EXPECT_EQ(watch.state(), CustodyState::up);  // it did come back
 }
 
+TEST(CustodyWatch, TellsAgainUntilWhatHadToBeDoneIsDone) {
+  ScratchCustody scratch;
+  ManualClock clock(1'795'000'000'000);
+  clock.advance_ms(1);
+  int told = 0;
+  CustodyWatch watch(scratch.custody(), {}, clock, [&](const CustodyHealth& health) {
+    EXPECT_EQ(health.state, CustodyState::lost);
+    return ++told == 3;
+  });
+  scratch.custody().check_fails = Error{Code::unavailable, "gone"};
+  for (int i = 0; i < 5; ++i) {
+    watch.check_now();
+  }
+  EXPECT_EQ(told, 3);
+}
+
 TEST(CustodyWatch, FindsThatTheKeyFileIsGoneOrAnother) {
   ScratchCustody scratch;
   ScratchCustody other;
@@ -157,8 +176,10 @@ TEST(CustodyWatch, LooksFromAThreadOfItsOwn) {
   std::atomic<int> told = 0;
   scratch.custody().check_fails = Error{Code::unavailable, "gone"};
   {
-    CustodyWatch watch(scratch.custody(), {.interval_ms = 1}, clock,
-                       [&](const CustodyHealth&) { ++told; });
+    CustodyWatch watch(scratch.custody(), {.interval_ms = 1}, clock, [&](const CustodyHealth&) {
+      ++told;
+      return true;
+    });
     watch.start();
     while (told == 0) {
       std::this_thread::yield();

@@ -49,6 +49,9 @@ std::string Envelope::master_associated(const Keystore& keystore) const {
 
 void Envelope::replace(StatePtr next) {
   const std::lock_guard lock(mutex_);
+  if (!state_) {
+    return;  // locked meanwhile: unlock() reads what is on the disk
+  }
   state_ = std::move(next);
   const auto stays = [this](std::uint64_t id) { return state_->find(id) != nullptr; };
   cache_->erase_unless(stays);
@@ -63,7 +66,10 @@ Result<> Envelope::load() {
   } else {
     TRY(newest, read_generation(found.back()));
   }
-  replace(newest);
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = newest;  // nothing is cached: it was just made, or locked
+  }
   // What a cut roll left. A token that does not answer now does not keep a server from starting.
   (void)destroy_doomed(*newest, nullptr);
   return {};

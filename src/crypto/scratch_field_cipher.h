@@ -18,11 +18,16 @@ class ScratchFieldCipher final : public FieldCipher {
   explicit ScratchFieldCipher(const Secret& root) : key_(derive_secret(root, "scratch cipher")) {}
 
   [[nodiscard]] Result<std::string> seal(const FieldPlace& place, std::string_view plain) override {
+    if (seal_fails) {
+      return fail(Code::unavailable, "no key for this field");
+    }
     return aead_seal(key_, plain, bytes_of(place));
   }
   [[nodiscard]] Result<Secret> open(const FieldPlace& place, std::string_view sealed) override {
     return aead_open(key_, sealed, bytes_of(place));
   }
+
+  bool seal_fails = false;
 
  private:
   // A length before every part, so that no two places give the same bytes.

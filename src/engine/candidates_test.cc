@@ -40,12 +40,12 @@ std::vector<Token> kept(const std::vector<float>& logits, const Cuts& cuts) {
 }
 
 TEST(Candidates, TheGreatestIsFound) {
-  rc::check("as by a plain search", [] {
+  EXPECT_TRUE(rc::check("as by a plain search", [] {
     const auto logits = some_logits(*rc::gen::inRange<std::size_t>(1, 200),
                                     *rc::gen::arbitrary<std::uint32_t>(), 3);
     RC_ASSERT(greatest(logits) == *std::ranges::max_element(logits));
     RC_ASSERT(most_probable(logits) == by_probability(logits)[0]);
-  });
+  }));
 }
 
 TEST(Candidates, SumsAsTheLibraryDoes) {
@@ -61,7 +61,7 @@ TEST(Candidates, SumsAsTheLibraryDoes) {
 }
 
 TEST(Candidates, TopPAgreesWithSorting) {
-  rc::check("the fewest tokens with that share", [] {
+  EXPECT_TRUE(rc::check("the fewest tokens with that share", [] {
     const auto logits =
         some_logits(*rc::gen::inRange<std::size_t>(1, 3000), *rc::gen::arbitrary<std::uint32_t>(),
                     static_cast<float>(*rc::gen::inRange(1, 80)) / 10);
@@ -81,7 +81,7 @@ TEST(Candidates, TopPAgreesWithSorting) {
     // The last token may go either way by rounding.
     RC_ASSERT(std::max(tokens.size(), count) - std::min(tokens.size(), count) <= 1);
     RC_ASSERT(std::equal(tokens.begin(), tokens.end(), order.begin()));
-  });
+  }));
 }
 
 TEST(Candidates, TopKAndMinPAgreeWithSorting) {

@@ -46,7 +46,7 @@ Response show_model(const Services& services, const AuthenticatedCall& call) {
 }
 
 Response own_usage(const Services& services, const AuthenticatedCall& call) {
-  const quota::KeyUsage usage = services.ledger.usage_of(call.principal.lineage);
+  const quota::KeyUsage usage = services.ledger.usage_of(call.principal.account());
   return json_response({{"key_id", call.principal.key_id.value()},
                         {"client_id", call.principal.client_id.value()},
                         {"expires_at", call.principal.expires_ms / 1000},

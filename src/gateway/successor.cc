@@ -1,9 +1,11 @@
 #include "gateway/successor.h"
 
+#include "gateway/admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/blocking.h"
 #include "gateway/leak_admin.h"
 #include "gateway/pipeline.h"
+#include "gateway/rotate_key.h"
 
 namespace deepmoat::gateway {
 
@@ -30,6 +32,11 @@ wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const S
                       .message = "Too many failed authentications from this address.",
                       .retry_after_s = wait_s});
   }
+  if (services.custody != nullptr) {
+    if (const auto served = services.custody->watch.may_serve(); !served) {
+      return std::unexpected(wire::to_refusal(served.error()));
+    }
+  }
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated(AuthFailureKind::missing));
   }
@@ -42,6 +49,9 @@ wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const S
     actor.key_id = principal->key_id.value();
     actor.operator_id = principal->client_id.value();
     actor.tenant = principal->tenant;
+    if (!principal->replaced.value().empty()) {
+      write_down_first_use(services, actor_of(call, *principal), principal->key_id);
+    }
     return actor;
   }
   const identity::AuthFailure& failure = principal.error();

@@ -166,7 +166,7 @@ std::optional<std::pair<crypto::Digest, Entry>> entry_of(const store::KeyRow& ro
                           .expires_ms = rotated ? std::min(row.expires_ms, row.overlap_until_ms)
                                                 : row.expires_ms,
                           .rules = std::make_shared<const KeyRules>(*std::move(rules)),
-                          .lineage = KeyId(row.lineage.empty() ? row.key_id : row.lineage)},
+                          .lineage = KeyId(row.lineage)},
             .created_ms = row.created_ms,
             .expires_ms = row.expires_ms,
             .overlap_until_ms = row.overlap_until_ms,

@@ -37,12 +37,14 @@ struct Principal {
   KeyKind kind = KeyKind::live;
   UnixMillis expires_ms = 0;  // of a key that was rotated: the end of the overlap, if sooner
   std::shared_ptr<const KeyRules> rules;  // what the key is bound to; shared with the snapshot
-  KeyId lineage = {};   // the first key of its line, itself if it was never rotated
+  KeyId lineage = {};                     // the first key of its line; empty: itself
   KeyId replaced = {};  // the key that this very call, the first of its successor, has ended
 
   // His role permits it, and his key's scopes, and what all tenants share is his tenant's to
   // change.
   [[nodiscard]] bool may(Permission permission) const;
+  // What limits and usage are counted under: they go over to the keys that follow.
+  [[nodiscard]] const KeyId& account() const { return lineage.value().empty() ? key_id : lineage; }
 };
 
 // Why may() said no, for the caller: names what would have to change.

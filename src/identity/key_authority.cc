@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "base/random.h"
+#include "crypto/bytes.h"
 
 namespace deepmoat::identity {
 
@@ -46,54 +47,39 @@ std::array<char, kKeyMacDigits> mac_digits(const crypto::HmacSha256& signing,
   return digits;
 }
 
-// A length before every field, so that two rows never give the same bytes.
-void put(std::string& bytes, std::string_view field) {
-  const auto size = static_cast<std::uint32_t>(field.size());
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    bytes += static_cast<char>(size >> shift);
-  }
-  bytes += field;
-}
-
-void put(std::string& bytes, std::int64_t value) {
-  for (int shift = 56; shift >= 0; shift -= 8) {
-    bytes += static_cast<char>(static_cast<std::uint64_t>(value) >> shift);
-  }
-}
-
 // What version 1 covers.
 std::string first_bytes(const store::KeyRow& row) {
   std::string bytes;
-  put(bytes, row.key_id);
-  put(bytes, row.lookup);
-  put(bytes, row.client_id);
-  put(bytes, row.kind);
-  put(bytes, row.role);
-  put(bytes, row.tenant);
-  put(bytes, row.label);
-  put(bytes, row.created_ms);
-  put(bytes, row.expires_ms);
-  put(bytes, row.revoked_ms);
-  put(bytes, row.revoke_reason);
+  crypto::put_text(bytes, row.key_id);
+  crypto::put_text(bytes, row.lookup);
+  crypto::put_text(bytes, row.client_id);
+  crypto::put_text(bytes, row.kind);
+  crypto::put_text(bytes, row.role);
+  crypto::put_text(bytes, row.tenant);
+  crypto::put_text(bytes, row.label);
+  crypto::put_number(bytes, row.created_ms);
+  crypto::put_number(bytes, row.expires_ms);
+  crypto::put_number(bytes, row.revoked_ms);
+  crypto::put_text(bytes, row.revoke_reason);
   return bytes;
 }
 
 // What version 2 covers beside that.
 std::string attribute_bytes(const store::KeyRow& row) {
   std::string bytes;
-  put(bytes, row.models);
-  put(bytes, row.adapter);
-  put(bytes, std::int64_t{row.adapter_only ? 1 : 0});
-  put(bytes, row.ip_ranges);
-  put(bytes, row.data_class);
-  put(bytes, row.scopes);
-  put(bytes, row.requests_per_minute);
-  put(bytes, row.tokens_per_minute);
-  put(bytes, row.concurrent_calls);
-  put(bytes, row.labels);
-  put(bytes, row.predecessor);
-  put(bytes, row.lineage);
-  put(bytes, row.overlap_until_ms);
+  crypto::put_text(bytes, row.models);
+  crypto::put_text(bytes, row.adapter);
+  crypto::put_number(bytes, std::int64_t{row.adapter_only ? 1 : 0});
+  crypto::put_text(bytes, row.ip_ranges);
+  crypto::put_text(bytes, row.data_class);
+  crypto::put_text(bytes, row.scopes);
+  crypto::put_number(bytes, row.requests_per_minute);
+  crypto::put_number(bytes, row.tokens_per_minute);
+  crypto::put_number(bytes, row.concurrent_calls);
+  crypto::put_text(bytes, row.labels);
+  crypto::put_text(bytes, row.predecessor);
+  crypto::put_text(bytes, row.lineage);
+  crypto::put_number(bytes, row.overlap_until_ms);
   return bytes;
 }
 

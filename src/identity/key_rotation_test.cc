@@ -40,6 +40,19 @@ struct Rotating : ScratchKeys {
 
 TEST(KeyRotation, HandsEverythingOver) {
   Rotating keys;
+  const auto bound = keys.service_->change(keys.admin(), keys.first.info.key_id.value(),
+                                           KeyChange{.label = "shop",
+                                                     .models = {{"demo"}},
+                                                     .adapter = "poet",
+                                                     .adapter_only = true,
+                                                     .ip_ranges = {{"10.0.0.0/8"}},
+                                                     .data_class = "sensitive",
+                                                     .scopes = {{"call_models"}},
+                                                     .requests_per_minute = 6,
+                                                     .tokens_per_minute = 7,
+                                                     .concurrent_calls = 8});
+  ASSERT_TRUE(bound) << bound.error().message;
+  keys.address_ = "10.0.0.1";
   keys.clock_.advance_ms(80 * kTestDayMs);
   const UnixMillis now_ms = keys.clock_.unix_ms();
   const RotatedKey made = keys.rotate(keys.shown());
@@ -49,8 +62,8 @@ TEST(KeyRotation, HandsEverythingOver) {
   EXPECT_EQ(next.predecessor, keys.first.info.key_id);
   EXPECT_EQ(made.predecessor.key_id, keys.first.info.key_id);
   EXPECT_EQ(made.predecessor.overlap_until_ms, now_ms + kTestDayMs);
-  const auto principal =
-      keys.authenticator_.authenticate(made.successor.shown.reveal(), keys.clock_.unix_ms());
+  const auto principal = keys.authenticator_.authenticate(made.successor.shown.reveal(),
+                                                          keys.clock_.unix_ms(), "10.0.0.1");
   ASSERT_TRUE(principal);
   EXPECT_EQ(principal->client_id, ClientId("app"));
   EXPECT_EQ(principal->tenant, TenantId("acme"));

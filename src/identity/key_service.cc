@@ -103,13 +103,14 @@ KeyInfo KeyService::info_of(const store::KeyRow& row) const {
                .overlap_until_ms = row.overlap_until_ms,
                .state = KeyState::active,
                .attributes = attributes_of(row)};
+  const UnixMillis now_ms = authenticator_.latest_ms(clock_.unix_ms());  // as calls are judged
   if (!authority_.row_intact(row)) {
     info.state = KeyState::corrupt;
   } else if (row.revoked_ms != 0) {
     info.state = KeyState::revoked;
-  } else if (row.overlap_until_ms != 0 && clock_.unix_ms() >= row.overlap_until_ms) {
+  } else if (row.overlap_until_ms != 0 && now_ms >= row.overlap_until_ms) {
     info.state = KeyState::replaced;
-  } else if (clock_.unix_ms() >= row.expires_ms) {
+  } else if (now_ms >= row.expires_ms) {
     info.state = KeyState::expired;
   }
   return info;

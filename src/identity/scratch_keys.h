@@ -131,7 +131,8 @@ class ScratchKeys {
   }
   // A rotation as the gateway does one; "ok", or the code of what refused it.
   std::string rotated(std::string_view shown, const std::string& code, RotatedKey* made = nullptr) {
-    const auto principal = authenticator_.authenticate_for_rotation(shown, clock_.unix_ms());
+    const auto principal =
+        authenticator_.authenticate_for_rotation(shown, clock_.unix_ms(), address_);
     if (!principal) {
       return std::string(failure_code(principal.error().kind));
     }
@@ -171,6 +172,7 @@ class ScratchKeys {
   crypto::ScratchFieldCipher cipher_;
   ManualClock clock_;
   std::vector<audit::Record> records_;
+  std::string address_;              // of who rotates
   std::optional<int> appends_left_;  // then every append fails
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<KeyService> service_;

@@ -10,6 +10,7 @@
 
 #include "base/hex.h"
 #include "base/random.h"
+#include "crypto/bytes.h"
 #include "crypto/digest.h"
 #include "identity/api_key.h"
 
@@ -29,17 +30,11 @@ constexpr std::size_t kRecoveryTextBytes = 19;
 std::string joined(std::initializer_list<std::string_view> texts,
                    std::initializer_list<std::int64_t> numbers) {
   std::string bytes;
-  const auto put = [&bytes](std::uint64_t number, int count) {
-    for (int shift = 8 * (count - 1); shift >= 0; shift -= 8) {
-      bytes += static_cast<char>((number >> shift) & 0xff);
-    }
-  };
   for (const std::string_view text : texts) {
-    put(text.size(), 4);
-    bytes += text;
+    crypto::put_text(bytes, text);
   }
   for (const std::int64_t number : numbers) {
-    put(static_cast<std::uint64_t>(number), 8);
+    crypto::put_number(bytes, number);
   }
   return bytes;
 }

@@ -12,11 +12,16 @@ namespace {
 
 constexpr std::string_view kUriPrefix = "deepmoat:client:";
 
-crypto::FieldPlace place_of(const store::SuccessorRow& row) {
+// The row has no MAC of its own, so whom the key waits for is part of its place.
+std::string bound(const store::SuccessorRow& row) {
+  return row.old_key_id + "/" + row.new_key_id + "/" + row.client_id;  // no name holds a slash
+}
+
+crypto::FieldPlace place_of(const store::SuccessorRow& row, std::string_view bound) {
   return {.tenant = row.tenant,
           .table = "key_successors",
           .column = "sealed_key",
-          .row = row.old_key_id,
+          .row = bound,
           .version = 1};  // a waiting key never changes
 }
 
@@ -133,8 +138,15 @@ Result<std::optional<KeyInfo>> Successors::prepare(const Actor& actor, const Key
   TRY(const bool certified,
       in_force({.tenant = old_key.tenant, .client_id = old_key.client_id, .fingerprint = ""}));
   const bool by_itself = role == Role::user || role == Role::operator_;
-  if (!certified || !by_itself || table_.find_successor(old_key.key_id.value())) {
+  if (!certified || !by_itself) {
     return std::optional<KeyInfo>();
+  }
+  const auto known = table_.find_successor(old_key.key_id.value());
+  if (known) {
+    return std::optional<KeyInfo>();
+  }
+  if (known.error().code != Code::not_found) {
+    return std::unexpected(known.error());
   }
   TRY(const CreatedKey created,
       keys_.create(actor, {.client_id = old_key.client_id.value(),
@@ -144,7 +156,11 @@ Result<std::optional<KeyInfo>> Successors::prepare(const Actor& actor, const Key
                                (old_key.expires_ms - old_key.created_ms) / 1000, 1),
                            .label = old_key.label,
                            .attributes = old_key.attributes}));
-  CHECK_OK(deposit(old_key.key_id, created));
+  const Result<> kept = deposit(old_key.key_id, created);
+  if (!kept) {
+    (void)keys_.revoke(actor, created.info.key_id.value(), "it could not be kept for its owner");
+    return std::unexpected(kept.error());
+  }
   return std::optional(created.info);
 }
 
@@ -156,7 +172,7 @@ Result<> Successors::deposit(const KeyId& old_key_id, const CreatedKey& created)
                           .sealed_key = "",
                           .created_ms = clock_.unix_ms(),
                           .ends_ms = clock_.unix_ms() + kSuccessorWaitMs};
-  TRY(const std::string sealed, cipher_.seal(place_of(row), created.shown.reveal()));
+  TRY(const std::string sealed, cipher_.seal(place_of(row, bound(row)), created.shown.reveal()));
   row.sealed_key = to_hex(sealed);
   CHECK_OK(table_.end_successors(row.created_ms));
   return table_.insert_successor(row);
@@ -184,7 +200,7 @@ Result<FetchedKey> Successors::fetch(const Actor& actor, const KeyId& old_key_id
         }
         action.resource = row.new_key_id;
         TRY(const std::string sealed, from_hex(row.sealed_key));
-        TRY(Secret shown, cipher_.open(place_of(row), sealed));
+        TRY(Secret shown, cipher_.open(place_of(row, bound(row)), sealed));
         // Taken out before it is given out: a crash between the two loses it, and never doubles it.
         TRY(const bool taken, table_.take_successor(row.old_key_id, now_ms));
         if (!taken) {

@@ -67,8 +67,6 @@ class Successors {
   // wait. Empty, and nothing is made: the client has no certificate in force, the key is not a
   // user's or an operator's (a person hands those out), or it has a successor.
   Result<std::optional<KeyInfo>> prepare(const Actor& actor, const KeyInfo& old_key);
-  // The same for a key that somebody has made: it waits for the holder of `old_key_id`.
-  Result<> deposit(const KeyId& old_key_id, const CreatedKey& created);
 
   // Gives the successor of `old_key_id` out. `actor` is the client, as far as it is known.
   // Code::not_found when there is none for this client: none was made, it was fetched, its time is
@@ -78,6 +76,7 @@ class Successors {
 
  private:
   Result<bool> in_force(const CertifiedClient& client);
+  Result<> deposit(const KeyId& old_key_id, const CreatedKey& created);
 
   store::ClientTable table_;
   AppendAudit append_;

@@ -20,7 +20,10 @@ class SuccessorsTest : public testing::Test {
 
   // A certificate as a handshake would tell of it.
   CertifiedClient certify(const std::string& client_id, const std::string& tenant = "default") {
-    const auto issued = successors_.issue(keys_.admin(), tenant, client_id, 365);
+    return certify(client_id, tenant, successors_);
+  }
+  CertifiedClient certify(const std::string& client_id, const std::string& tenant, Successors& by) {
+    const auto issued = by.issue(keys_.admin(), tenant, client_id, 365);
     EXPECT_TRUE(issued) << issued.error().message;
     const auto leaf = crypto::certificate_from_pem(issued->certificate.certificate);
     auto client = parse_client_uri(crypto::client_uri(**leaf));
@@ -93,6 +96,36 @@ TEST_F(SuccessorsTest, TheNextKeyIsBoundAsTheLeakedOneWas) {
   const auto waiting = successors_.prepare(keys_.admin(), leaked(*old));
   ASSERT_TRUE(waiting && *waiting);
   EXPECT_EQ((*waiting)->attributes, old->info.attributes);
+}
+
+// Somebody who can write the database puts his own name where the client's was.
+TEST_F(SuccessorsTest, AnEditedRowGivesItToNobody) {
+  certify("shop");
+  const CreatedKey old = keys_.make("shop");
+  ASSERT_TRUE(*successors_.prepare(keys_.admin(), leaked(old)));
+  auto row = *store::ClientTable(*keys_.database_).find_successor(old.info.key_id.value());
+  ScratchKeys edited;
+  Successors there(
+      *edited.database_, [&](audit::Record record) { return edited.append(std::move(record)); },
+      cipher_, *edited.service_, edited.folder_ / "tls", edited.clock_);
+  auto thief = certify("mine", "default", there);
+  row.client_id = "mine";
+  ASSERT_TRUE(store::ClientTable(*edited.database_).insert_successor(row));
+  EXPECT_EQ(there.fetch(edited.admin(), old.info.key_id, thief).error().code, Code::corrupt);
+}
+
+TEST_F(SuccessorsTest, AKeyThatCannotBeKeptForItsOwnerDoesNotLiveOn) {
+  certify("shop");
+  const CreatedKey old = keys_.make("shop");
+  const KeyInfo info = leaked(old);
+  cipher_.seal_fails = true;
+  EXPECT_EQ(successors_.prepare(keys_.admin(), info).error().code, Code::unavailable);
+  const auto all = keys_.service_->all_keys();
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->size(), 2U);
+  for (const KeyInfo& key : *all) {
+    EXPECT_EQ(key.state, KeyState::revoked);
+  }
 }
 
 TEST_F(SuccessorsTest, NobodyElseGetsIt) {

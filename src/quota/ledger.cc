@@ -227,7 +227,7 @@ void Ledger::settle(Reservation reservation, std::uint64_t tokens_in, std::uint6
     ++account.usage.requests;
     account.usage.tokens_in += tokens_in;
     account.usage.tokens_out += tokens_out;
-    if (account.tokens.begun) {
+    if (reservation.tokens_.limit != 0) {  // else what was used freely would be a debt later
       account.tokens.level -= static_cast<double>(tokens_in) + static_cast<double>(tokens_out);
     }
   }

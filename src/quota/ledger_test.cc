@@ -114,6 +114,14 @@ TEST(Ledger, CountsTokensOfAMinuteAndWorksOffADebt) {
   EXPECT_TRUE(ledger.reserve(kFirst, kTenant, 16 * kSecond)) << "retry_after_s is the truth";
 }
 
+TEST(Ledger, WhatWasUsedWithoutALimitIsNoDebtOnceThereIsOne) {
+  Ledger ledger({});
+  const Limits limited{.tokens_per_minute = 60};
+  ledger.settle(*ledger.reserve(kFirst, kTenant, 0, limited), 1, 1);
+  ledger.settle(*ledger.reserve(kFirst, kTenant, 0), 1'000'000, 0);  // the limit was lifted
+  EXPECT_TRUE(ledger.reserve(kFirst, kTenant, 0, limited));
+}
+
 TEST(Ledger, ADroppedCallTakesNoTokens) {
   Ledger ledger({.tokens_per_minute = 10});
   for (int i = 0; i < 50; ++i) {

@@ -131,7 +131,7 @@ Headers rate_limit_headers(const quota::Allowance& requests, const quota::Allowa
 wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& services,
                                     wire::RequestReader& reader, AuditTrail& trail) {
   const identity::KeyRules& rules = *call.principal.rules;
-  auto reservation = services.ledger.reserve(call.principal.lineage, call.principal.tenant,
+  auto reservation = services.ledger.reserve(call.principal.account(), call.principal.tenant,
                                              services.clock.mono_ns(), limits_of(rules.limits));
   if (!reservation) {
     return std::unexpected(over_quota(reservation.error()));
