@@ -120,6 +120,9 @@ Result<Json> LeakService::public_key(const identity::Actor& actor) {
 
 // What goes wrong here must not undo the record of the incident.
 Json LeakService::successor_of(const identity::Actor& actor, const identity::LeakedKey& leaked) {
+  if (leaked.info.overlap_until_ms != 0) {
+    return rotated_advice(leaked.info);
+  }
   if (leaked.before != identity::KeyState::active) {
     return successor_advice(leaked.info, nullptr);
   }
@@ -129,6 +132,26 @@ Json LeakService::successor_of(const identity::Actor& actor, const identity::Lea
     advice["error"] = waiting.error().message;
   }
   return advice;
+}
+
+// A key that was rotated has its next one, and who rotated it needs the second factor too. It is
+// not revoked by itself: an old key that is found somewhere must not stop what runs on the new one.
+Json LeakService::rotated_advice(const identity::KeyInfo& key) {
+  const auto keys = parts_.keys.all_keys();
+  if (!keys) {
+    return {{"how", "It was rotated before: look for its next key"},
+            {"error", keys.error().message}};
+  }
+  for (const identity::KeyInfo& next : *keys) {
+    if (next.predecessor == key.key_id && next.state == identity::KeyState::active) {
+      return {
+          {"how", fmt::format("It was rotated before, and its next key {} is in force. If its "
+                              "owner did not do that, report that one too: deepmoat key leak {}",
+                              next.key_id.value(), next.key_id.value())},
+          {"key_id", next.key_id.value()}};
+    }
+  }
+  return successor_advice(key, nullptr);
 }
 
 Json successor_advice(const identity::KeyInfo& key, const identity::KeyInfo* waiting) {

@@ -56,14 +56,14 @@ class LeakService {
 
  private:
   Json successor_of(const identity::Actor& actor, const identity::LeakedKey& leaked);
+  Json rotated_advice(const identity::KeyInfo& key);
 
   Parts parts_;
   incident::IncidentFolder incidents_;
 };
 
-// How the owner of a withdrawn key gets the next one: {"how": a sentence, ...}. The one place that
-// says so; a way through a second factor is to be named here too. `waiting`: the next key, if one
-// waits for its client.
+// How the owner of a withdrawn key that was not rotated gets the next one: {"how": a sentence,
+// ...}. `waiting`: the next key, if one waits for its client.
 [[nodiscard]] nlohmann::ordered_json successor_advice(const identity::KeyInfo& key,
                                                       const identity::KeyInfo* waiting);
 

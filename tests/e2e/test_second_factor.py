@@ -153,6 +153,18 @@ def test_a_key_past_its_end_can_rotate_and_nothing_else(server: Server):
     check_error(rotate(server, revoked, device.fresh()), 401, "key_revoked")
 
 
+def test_a_leaked_key_that_was_rotated_names_the_one_in_its_place(server: Server):
+    device, _ = enrolled(server, "was-rotated")
+    old = server.key("user", "was-rotated")
+    made = rotate(server, old, device.fresh()).json()
+    leaked = json.loads(command("key", "leak", old, "--reason", "in a backup", "--json",
+                                "--data", server.data).stdout)
+    assert leaked["successor"]["key_id"] == made["id"]
+    assert f"deepmoat key leak {made['id']}" in leaked["successor"]["how"]
+    check_error(models(server, old), 401, "key_revoked")
+    assert models(server, made["key"]).status_code == 200, "an old key stops nothing new"
+
+
 def test_limits_and_usage_move_with_the_key(make_server):
     server = make_server({"limits": {"requests_per_minute": 3}, "keys": {"lifetime_days": 30}})
     server.start()
