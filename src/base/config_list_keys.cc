@@ -62,7 +62,8 @@ void add_engine_rules(std::vector<KeyRule>& rules) {
               IN_MODEL(step_tokens), 0, 65'536));
   rules.push_back(integer({"model", "inter_token_ms",
                            "Milliseconds that a step may take while answers run, so the longest "
-                           "wait between two tokens; a third of it while quiet tenants come; "
+                           "wait between two tokens; while quiet tenants come a third of it, and "
+                           "a third more where one's prompt has a step to itself; "
                            "0: chosen by the worker.",
                            kReloadable},
                           IN_MODEL(inter_token_ms), 0, 60'000));

@@ -1,5 +1,6 @@
 // The rows of a step: answers first, then a chunk of each prompt whose turn it is.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "scheduler/stepper.h"
@@ -21,22 +22,28 @@ std::uint32_t Stepper::answers() const {
   }));
 }
 
-// Whose tenant has nothing else running, and no token yet.
+// Whose tenant has nothing else running or waiting, and no token yet.
 bool Stepper::is_newcomer(const Branch& branch) const {
+  const Tenant& tenant = s_.tenants.at(branch.tenant);
   return branch.adapter == s_.adapter && branch.tokens.size() == branch.prompt_tokens &&
-         s_.tenants.at(branch.tenant).running == branch.choices;
+         tenant.running == branch.choices && tenant.queued == 0;
 }
 
 // A newcomer whose prompt ends within one step gets that step to itself, together with others like
 // it: its first token waits for nobody's rows. What runs stands still for as long, so there are
-// never two such steps in a row, and none where nothing would be left out.
+// never two such steps in a row, none where nothing would be left out, and none before a better
+// class.
 bool Stepper::fill_with_newcomers() {
   if (s_.solo_step + 1 == s_.steps) {
     return false;
   }
+  std::uint32_t best_class = std::numeric_limits<std::uint32_t>::max();
+  for (const Branch& branch : s_.running) {
+    best_class = branch.adapter == s_.adapter ? std::min(best_class, class_of(branch)) : best_class;
+  }
   std::vector<std::pair<Turn, std::size_t>> newcomers;
   for (std::size_t i = 0; i < s_.running.size(); ++i) {
-    if (is_newcomer(s_.running[i])) {
+    if (class_of(s_.running[i]) == best_class && is_newcomer(s_.running[i])) {
       newcomers.emplace_back(turn_of(s_.running[i]), i);
     }
   }
@@ -49,9 +56,10 @@ bool Stepper::fill_with_newcomers() {
   for (const auto& [turn, i] : newcomers) {
     Branch& branch = s_.running[i];
     const std::uint32_t left = left_of(branch);
-    if (left <= rows && memory_.free_cells(left)) {
+    const auto end = static_cast<std::uint32_t>(branch.tokens.size());
+    if (left <= rows && memory_.chunk_end(branch, end) == end && memory_.free_cells(left)) {
       budget_ = std::max(budget_, left);
-      add_chunk(branch, memory_.chunk_end(branch, computed_of(s_, branch) + left), false);
+      add_chunk(branch, end, false);
       rows -= left;
     }
   }

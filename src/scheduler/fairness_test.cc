@@ -64,6 +64,24 @@ TEST(Fairness, ANewcomersPromptHasAStepToItself) {
   EXPECT_EQ(driver.plan.batch.size(), 17U) << "what runs is not left out twice in a row";
 }
 
+TEST(Fairness, NoStepIsTakenFromABetterClass) {
+  Driver driver({.running_max = 16, .step_tokens = 512});
+  driver.tick(flood(1, 8, "flood", 30, 100));
+  driver.tick();
+  NewCall batch = fresh_call(1000, "quiet", 100, 5);
+  batch.priority = 9;
+  driver.tick({batch});
+  EXPECT_EQ(driver.plan.batch.size(), 9U);
+}
+
+TEST(Fairness, ABusyTenantThatRunsOneCallAtATimeIsNoNewcomer) {
+  Driver driver({.running_max = 3, .step_tokens = 512});
+  driver.tick({fresh_call(1, "a", 30, 100), fresh_call(2, "b", 30, 100)});
+  driver.tick();
+  driver.tick({fresh_call(3, "c", 40, 5), fresh_call(4, "c", 40, 5)});
+  EXPECT_EQ(driver.plan.batch.size(), 3U) << "its next call waits";
+}
+
 TEST(Fairness, ALongPromptOrASecondCallHasNoStepToItself) {
   Driver driver({.running_max = 16, .step_tokens = 512});
   driver.tick(flood(1, 8, "flood", 30, 100));

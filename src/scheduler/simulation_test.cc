@@ -110,6 +110,8 @@ class World {
     }
     inputs.now_ms = now_ms_;
     inputs.step_tokens = random_() % 3 == 0 ? 8 + random_() % 64 : 0;
+    // Not drawn: the kept seeds must mean what they meant.
+    inputs.solo_tokens = now_ms_ % 3 == 0 ? 8 + static_cast<std::uint32_t>(now_ms_ % 61) : 0;
     return more;
   }
 

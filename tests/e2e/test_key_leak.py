@@ -10,7 +10,7 @@ import time
 import httpx
 from support.chat import RunningStream, body, check_error, events
 from support.program import command
-from support.server import Server, every_byte_under
+from support.server import Server, every_byte_under, wait_for
 
 CHAT = "/v1/chat/completions"
 
@@ -213,8 +213,7 @@ def test_how_soon_it_is_over(fresh_server: Server, capsys):
     threads = [threading.Thread(target=work) for work in (call_all_the_time, stream)]
     for thread in threads:
         thread.start()
-    while len(last_event) < 5 or len(accepted) < 5:
-        time.sleep(0.01)
+    wait_for("both are under way", lambda: len(last_event) >= 5 and len(accepted) >= 5)
     leak(server, key)
     threads[1].join(60)
     stop.set()
