@@ -115,7 +115,7 @@ TEST(Ledger, CountsTokensOfAMinuteAndWorksOffADebt) {
 }
 
 TEST(Ledger, WhatWasUsedWithoutALimitIsNoDebtOnceThereIsOne) {
-  Ledger ledger({});
+  Ledger ledger(Limits{});
   const Limits limited{.tokens_per_minute = 60};
   ledger.settle(*ledger.reserve(kFirst, kTenant, 0, limited), 1, 1);
   ledger.settle(*ledger.reserve(kFirst, kTenant, 0), 1'000'000, 0);  // the limit was lifted
