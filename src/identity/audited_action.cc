@@ -2,6 +2,15 @@
 
 namespace deepmoat::identity {
 
+Result<> check_grant(const Actor& actor, PermissionSet given) {
+  if (!actor.narrowed_to || given.within(actor.narrowed_to->with(permissions_of(Role::user)))) {
+    return {};
+  }
+  return fail(Code::permission_denied,
+              "scopes: your own key's scopes are narrower than what this would have; name scopes "
+              "that yours has, or ask an administrator whose key has no scopes");
+}
+
 Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,
                                    const AuditedAction& action) {
   audit::Record record;
@@ -34,7 +43,7 @@ Result<std::uint64_t> end_action(const AppendAudit& append, audit::Record record
                    : refused          ? audit::Outcome::refused
                                       : audit::Outcome::failed;
   if (failure != nullptr) {
-    record.reason = code_name(failure->code);
+    record.reason = action.refusal.empty() ? code_name(failure->code) : action.refusal;
   }
   const Result<std::uint64_t> written = append(std::move(record));
   if (!written) {

@@ -39,7 +39,14 @@ struct AuditedAction {
   std::string name;
   std::string resource;
   std::string detail;  // a revocation's reason, a change's new values
+  // Why it was refused, where the log may say more than the answer does; empty: the error's code.
+  std::string refusal = {};
 };
+
+// A key whose scopes narrow its role hands on what every user has and what it has itself. Else
+// whoever holds it would make himself a key, or a person, without scopes.
+// Code::permission_denied.
+[[nodiscard]] Result<> check_grant(const Actor& actor, PermissionSet given);
 
 // The intent's record, as written; its sequence is in `intent_sequence`.
 [[nodiscard]] Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,

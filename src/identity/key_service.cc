@@ -17,17 +17,6 @@ bool right_of(const Actor& actor, const std::string& tenant) {
   return reaches(actor.tenant, TenantId(tenant));
 }
 
-// A key whose scopes narrow its role hands on what every user has and what it has itself. Else
-// whoever holds it would make himself a key without scopes.
-Result<> check_grant(const Actor& actor, PermissionSet given) {
-  if (!actor.narrowed_to || given.within(actor.narrowed_to->with(permissions_of(Role::user)))) {
-    return {};
-  }
-  return fail(Code::permission_denied,
-              "scopes: your own key's scopes are narrower than what this key would have; name "
-              "scopes that yours has, or ask an administrator whose key has no scopes");
-}
-
 }  // namespace
 
 std::string_view state_name(KeyState state) {

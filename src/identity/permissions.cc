@@ -31,6 +31,8 @@ constexpr std::array kTable{
     Row{Permission::change_parameters, "change_parameters", false, true, true, false},
     Row{Permission::manage_keys, "manage_keys", false, false, true, false},
     Row{Permission::read_audit, "read_audit", false, false, false, true},
+    Row{Permission::own_session, "own_session", true, true, true, true},
+    Row{Permission::manage_custody, "manage_custody", false, false, true, false},
 };
 
 // allowed() indexes the table by the permission's number.
@@ -114,7 +116,7 @@ PermissionSet permissions_of(Role role) {
 }
 
 bool needs_home_tenant(Permission permission) {
-  return permission == Permission::change_parameters;
+  return permission == Permission::change_parameters || permission == Permission::manage_custody;
 }
 
 std::string permissions_markdown() {

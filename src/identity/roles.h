@@ -21,15 +21,18 @@ enum class Permission : std::uint8_t {
   rotate_own_key,     // give the caller's own key a successor, with a one-time password
   see_status,         // queues, workers and usage of all keys of the tenant
   change_parameters,  // reload, limits, load and unload models
-  manage_keys,        // create, list, show, change, revoke, expire; tenants too
+  manage_keys,        // create, list, show, change, revoke, expire; tenants and people too
   read_audit,         // read and verify the audit log
+  own_session,        // see and end the session that the caller signed in to
+  manage_custody,     // see and roll the root keys
 };
 
 inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
 inline constexpr std::array kPermissions{
     Permission::call_models,       Permission::see_logprobs,   Permission::see_models,
     Permission::see_own_usage,     Permission::rotate_own_key, Permission::see_status,
-    Permission::change_parameters, Permission::manage_keys,    Permission::read_audit};
+    Permission::change_parameters, Permission::manage_keys,    Permission::read_audit,
+    Permission::own_session,       Permission::manage_custody};
 
 // The tenant of keys that name none. Its administrators and operators run the installation, so
 // they reach every tenant.
@@ -60,8 +63,9 @@ class PermissionSet {
 
 [[nodiscard]] PermissionSet permissions_of(Role role);
 
-// Whether the permission is about what all tenants share (the models): then only keys of the home
-// tenant have it, whatever their role. Somebody of another tenant would act on strangers' calls.
+// Whether the permission is about what all tenants share (models, root keys): then only keys of the
+// home tenant have it, whatever their role. Somebody of another tenant would act on strangers'
+// calls.
 [[nodiscard]] bool needs_home_tenant(Permission permission);
 
 // Whether somebody of tenant `own` may see or change things of tenant `other` at all. A caller

@@ -12,14 +12,14 @@ namespace {
 TEST(Roles, MayDoWhatWasPromisedAndNothingElse) {
   using enum Permission;
   const std::map<Role, std::set<Permission>> promised{
-      {Role::user, {call_models, see_models, see_own_usage, rotate_own_key}},
+      {Role::user, {call_models, see_models, see_own_usage, rotate_own_key, own_session}},
       {Role::operator_,
        {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
-        change_parameters}},
+        change_parameters, own_session}},
       {Role::admin,
        {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
-        change_parameters, manage_keys}},
-      {Role::auditor, {rotate_own_key, read_audit}}};
+        change_parameters, manage_keys, own_session, manage_custody}},
+      {Role::auditor, {rotate_own_key, read_audit, own_session}}};
   for (const Role role : kRoles) {
     for (const Permission permission : kPermissions) {
       EXPECT_EQ(allowed(role, permission), promised.at(role).contains(permission))
@@ -40,6 +40,15 @@ TEST(Roles, ReachTheirOwnTenantAndFromHomeEveryone) {
   EXPECT_FALSE(reaches(TenantId("a"), TenantId("default")));
   EXPECT_TRUE(reaches(TenantId("default"), TenantId("b")));
   EXPECT_FALSE(reaches(TenantId(""), TenantId("b")));
+}
+
+TEST(Roles, LeaveWhatAllTenantsShareToTheHomeTenant) {
+  using enum Permission;
+  const std::set<Permission> shared{change_parameters, manage_custody};
+  for (const Permission permission : kPermissions) {
+    EXPECT_EQ(needs_home_tenant(permission), shared.contains(permission))
+        << permission_name(permission);
+  }
 }
 
 TEST(Roles, AreReadExactly) {
@@ -110,7 +119,9 @@ TEST(Roles, PrintTheTable) {
             "| see_status | - | yes | yes | - |\n"
             "| change_parameters | - | yes | yes | - |\n"
             "| manage_keys | - | - | yes | - |\n"
-            "| read_audit | - | - | - | yes |\n");
+            "| read_audit | - | - | - | yes |\n"
+            "| own_session | yes | yes | yes | yes |\n"
+            "| manage_custody | - | - | yes | - |\n");
 }
 
 }  // namespace

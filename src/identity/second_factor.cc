@@ -67,15 +67,6 @@ Result<> check_owner(const Actor& actor, const FactorOwner& owner) {
   return {};
 }
 
-Result<> check_code(std::string_view code) {
-  if (!crypto::is_one_time_password(code) && !is_recovery_code(code)) {
-    return fail(Code::invalid_argument,
-                "one_time_password: must be exactly six digits 0-9, or a recovery code such as "
-                "abcd-efgh-2345-wxyz");
-  }
-  return {};
-}
-
 }  // namespace
 
 bool is_recovery_code(std::string_view text) {
@@ -90,6 +81,15 @@ bool is_recovery_code(std::string_view text) {
     }
   }
   return true;
+}
+
+Result<> check_code(std::string_view code) {
+  if (!crypto::is_one_time_password(code) && !is_recovery_code(code)) {
+    return fail(Code::invalid_argument,
+                "one_time_password: must be exactly six digits 0-9, or a recovery code such as "
+                "abcd-efgh-2345-wxyz");
+  }
+  return {};
 }
 
 SecondFactors::SecondFactors(store::Database& database, AppendAudit append,

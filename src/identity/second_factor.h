@@ -34,6 +34,9 @@ inline constexpr std::size_t kRecoveryCodes = 10;
 // Four groups of four digits of base32 in lower case, such as "abcd-efgh-2345-wxyz": 80 bits.
 [[nodiscard]] bool is_recovery_code(std::string_view text);
 
+// Code::invalid_argument for a text that is neither a one-time password nor a recovery code.
+[[nodiscard]] Result<> check_code(std::string_view code);
+
 struct FactorOwner {
   std::string tenant{kHomeTenant};
   std::string client_id;

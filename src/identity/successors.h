@@ -63,6 +63,10 @@ class Successors {
   // Nothing is given out for it from then on. `fingerprint`: as list() gives it.
   Result<> revoke(const Actor& actor, const std::string& fingerprint);
 
+  // Whether the certificate was issued to that client, is not revoked and has not ended. Without a
+  // fingerprint: whether the client has any such.
+  Result<bool> in_force(const CertifiedClient& client);
+
   // Makes the next key of `old_key`'s client, with its role, label and length of life, and lets it
   // wait. Empty, and nothing is made: the client has no certificate in force, the key is not a
   // user's or an operator's (a person hands those out), or it has a successor.
@@ -75,7 +79,6 @@ class Successors {
                            const CertifiedClient& client);
 
  private:
-  Result<bool> in_force(const CertifiedClient& client);
   Result<> deposit(const KeyId& old_key_id, const CreatedKey& created);
 
   store::ClientTable table_;

@@ -168,6 +168,25 @@ CREATE TABLE key_successors (
 ) STRICT)sql",
 };
 
+constexpr std::array<std::string_view, 1> kPeople{
+    R"sql(
+CREATE TABLE people (
+  tenant          TEXT    NOT NULL,
+  name            TEXT    NOT NULL,
+  role            TEXT    NOT NULL,
+  label           TEXT    NOT NULL,
+  password_hash   TEXT    NOT NULL,
+  must_change     INTEGER NOT NULL CHECK (must_change IN (0, 1)),
+  created_ms      INTEGER NOT NULL,
+  password_ms     INTEGER NOT NULL,
+  disabled_ms     INTEGER NOT NULL,
+  failures        INTEGER NOT NULL,
+  locked_until_ms INTEGER NOT NULL,
+  row_mac         TEXT    NOT NULL CHECK (length(row_mac) = 64),
+  PRIMARY KEY (tenant, name)
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -176,6 +195,7 @@ constexpr std::array kMigrations{
     Migration{5, "keys that follow one another", kKeySuccession},
     Migration{6, "webhooks and their deliveries", kWebhooks},
     Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
+    Migration{8, "people who sign in", kPeople},
 };
 
 }  // namespace
