@@ -66,8 +66,8 @@ BANS = (
     Ban("reveal", r"[.>]reveal\(\)", "pass the Secret on; only crypto, identity, cli and the "
         "answer that shows a new key or a webhook's secret open it",
         where=r"^src/", but_in=r"^src/(crypto|identity|cli)/|^src/base/secret"
-        r"|^src/gateway/(?:key_admin|second_factor_json|successor)\.cc$|^src/webhook/service\.cc$|"
-        + TESTS),
+        r"|^src/gateway/(?:key_admin|people_admin|second_factor_json|sign_in|successor)\.cc$"
+        r"|^src/webhook/service\.cc$|" + TESTS),
     Ban("environment", r"\bgetenv\(|\benviron\b", "read the environment where a program begins and "
         "pass what it says as configuration", where=r"^src/",
         but_in=r"^src/cli/|^src/base/config|^src/worker/startup\.cc$|" + TESTS),

@@ -82,6 +82,10 @@ struct Config {
     bool accept_bare_hex = false;
     std::string passphrase_file;
   } keys;
+  struct Sessions {
+    std::int64_t idle_minutes = 15;
+    std::int64_t hours = 8;
+  } sessions;
   struct Custody {
     std::string kind = "file";  // file or pkcs11
     std::string module;         // the PKCS#11 library

@@ -111,6 +111,13 @@ void add_security_rules(std::vector<KeyRule>& rules) {
                         "credential deepmoat.passphrase, and without that only the file's rights "
                         "protect it."},
                        AT(keys.passphrase_file)));
+  rules.push_back(integer({"sessions", "idle_minutes",
+                           "Minutes without a call after which a person who signed in has to sign "
+                           "in again."},
+                          AT(sessions.idle_minutes), 1, 60));
+  rules.push_back(integer(
+      {"sessions", "hours", "Hours after which a person has to sign in again whatever he does."},
+      AT(sessions.hours), 1, 24));
   add_custody_rules(rules);
   rules.push_back(integer({"limits", "requests_per_minute",
                            "Requests a minute that one key may send; 0: no limit.", kReloadable},

@@ -6,6 +6,7 @@
 #include "cli/key_desk.h"
 #include "cli/local_client.h"
 #include "gateway/leak_admin.h"
+#include "gateway/people_admin.h"
 #include "gateway/routes.h"
 
 namespace deepmoat::cli {
@@ -39,6 +40,10 @@ class OfflineAdminDesk final : public AdminDesk {
 
   Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
     const gateway::RouteMatch match = gateway::match_route(method, path);
+    if (match.route != nullptr && gateway::is_people(match.route->handler)) {
+      return gateway::act_on_people(installation_->people_desk(), match.route->handler, actor_,
+                                    match.argument, text_of(body));
+    }
     if (match.route == nullptr || !gateway::is_leak(match.route->handler)) {
       return fail(Code::internal, "no such route: " + method + " " + path);
     }

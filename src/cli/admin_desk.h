@@ -1,5 +1,5 @@
-// Where commands about leaked keys, incidents and webhooks are carried out: by the running server,
-// through the data folder's socket, or in this process when no server runs. Both understand the
+// Where commands about leaked keys, incidents, webhooks and people are carried out: by the running
+// server, through the data folder's socket, or in this process when no server runs. Both know the
 // admin interface's routes.
 #pragma once
 

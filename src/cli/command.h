@@ -25,6 +25,7 @@ void add_key_scan(CLI::App& key, int& status);
 void add_incident(CLI::App& app, int& status);
 void add_tenant(CLI::App& app, int& status);
 void add_totp(CLI::App& app, int& status);
+void add_person(CLI::App& app, int& status);
 void add_webhook(CLI::App& app, int& status);
 void add_client_certificate(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
@@ -44,7 +45,6 @@ int report(const Error& error);
 // "90s", "15m", "12h", "30d" in seconds.
 [[nodiscard]] Result<std::int64_t> parse_duration_s(const std::string& text);
 
-// "2026-07-01 12:00", in UTC.
 // "2026-11-18 07:06", in UTC.
 [[nodiscard]] std::string format_date(std::int64_t unix_s);
 

@@ -75,6 +75,24 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
   return {};
 }
 
+// What people who sign in need. REQUIRES: open_leak_desk() has made the client certificates' part.
+void Installation::open_people_desk(const Config& config, const Clock& clock) {
+  audit::Log& log = *audit_log_;
+  const identity::AppendAudit append = [&log](audit::Record record) {
+    return log.append_and_wait(std::move(record));
+  };
+  identity::SessionOptions options;
+  options.idle_ms = config.sessions.idle_minutes * 60 * 1000;
+  options.lifetime_ms = config.sessions.hours * 60 * 60 * 1000;
+  sessions_ = std::make_unique<identity::Sessions>(options);
+  people_ = std::make_unique<identity::People>(*database_, append, *authenticator_, *sessions_,
+                                               secrets_, clock);
+  sign_in_ = std::make_unique<identity::SignIn>(append, *authenticator_, *people_, *second_factors_,
+                                                *successors_, *sessions_, clock);
+  people_desk_ = std::make_unique<gateway::PeopleDesk>(
+      gateway::PeopleDesk{.people = *people_, .sessions = *sessions_, .sign_in = *sign_in_});
+}
+
 Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folder,
                                                          const Config& config, const Clock& clock) {
   forbid_dumps();
@@ -117,6 +135,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
                {{"rows", made->keys_->corrupt_rows()}});
   }
   CHECK_OK(made->open_leak_desk(folder, clock));
+  made->open_people_desk(config, clock);
   return made;
 }
 

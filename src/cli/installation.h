@@ -14,11 +14,15 @@
 #include "crypto/key_file.h"
 #include "crypto/signature.h"
 #include "gateway/leak_admin.h"
+#include "gateway/people_admin.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
 #include "identity/key_service.h"
+#include "identity/people.h"
 #include "identity/second_factor.h"
+#include "identity/sessions.h"
+#include "identity/sign_in.h"
 #include "identity/successors.h"
 #include "identity/tenant_service.h"
 #include "store/database.h"
@@ -44,6 +48,7 @@ class Installation {
   [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
   [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
   [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
+  [[nodiscard]] const gateway::PeopleDesk& people_desk() const { return *people_desk_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
@@ -54,6 +59,7 @@ class Installation {
   Result<> observe_recorded_time(const DataFolder& folder, const Clock& clock);
   bool hear(const crypto::CustodyHealth& health);
   Result<> open_leak_desk(const DataFolder& folder, const Clock& clock);
+  void open_people_desk(const Config& config, const Clock& clock);
 
   // Destroyed from the last to the first.
   UniqueFd lock_;
@@ -73,6 +79,10 @@ class Installation {
   std::unique_ptr<identity::Successors> successors_;
   std::unique_ptr<gateway::LeakService> leaks_;
   std::unique_ptr<gateway::LeakDesk> leak_desk_;
+  std::unique_ptr<identity::Sessions> sessions_;
+  std::unique_ptr<identity::People> people_;
+  std::unique_ptr<identity::SignIn> sign_in_;
+  std::unique_ptr<gateway::PeopleDesk> people_desk_;
   std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above
 };
 

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   cli::add_key_leak(key, status);
   cli::add_key_scan(key, status);
   cli::add_tenant(app, status);
+  cli::add_person(app, status);
   cli::add_totp(app, status);
   cli::add_incident(app, status);
   cli::add_webhook(app, status);

@@ -172,6 +172,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   identity::FailureLimiter failures(failure_options);
   boost::asio::thread_pool blocking(1);
   boost::asio::thread_pool reports(1);
+  boost::asio::thread_pool sign_ins(1);
   std::unique_ptr<gateway::Server> server;
   CHECK_OK(check_model_files(config));
   auto served =
@@ -197,6 +198,8 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   services.rotation = &installation->rotation();
   services.leak_desk = &installation->leak_desk();
   services.reports = &reports;
+  services.people_desk = &installation->people_desk();
+  services.sign_ins = &sign_ins;
   TRY(server, gateway::Server::start(services, tls));
   const auto sender = start_webhook_sender(*installation, blocking, config, clock);
   if (!sender) {
@@ -214,6 +217,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   server->stop();
   (*sender)->stop();
   reports.join();
+  sign_ins.join();
   served.reset();  // its thread uses the database's
   blocking.join();
   log::info("stopped", {{"connections_cut", cut}});

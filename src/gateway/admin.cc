@@ -9,8 +9,10 @@
 #include "gateway/leak_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
+#include "gateway/people_admin.h"
 #include "gateway/rotate_key.h"
 #include "gateway/second_factor_admin.h"
+#include "gateway/sign_in.h"
 
 namespace deepmoat::gateway {
 
@@ -92,16 +94,23 @@ Response server_status(const Services& services) {
 
 }  // namespace
 
+std::string authentication_of(const identity::Principal& principal) {
+  if (principal.key_id.value().empty()) {
+    return "local_socket";
+  }
+  return identity::is_session(principal.key_id) ? "session" : "api_key";
+}
+
 identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& principal) {
-  identity::Actor actor{
-      .operator_id = principal.client_id.value(),
-      .key_id = principal.key_id.value(),
-      .role = std::string(identity::role_name(principal.role)),
-      .tenant = principal.tenant,
-      .authentication = principal.key_id.value().empty() ? "local_socket" : "api_key",
-      .ip_address = call.address,
-      .request_id = call.request_id.value()};
-  if (principal.rules->permissions != identity::permissions_of(principal.role)) {
+  identity::Actor actor{.operator_id = principal.client_id.value(),
+                        .key_id = principal.key_id.value(),
+                        .role = std::string(identity::role_name(principal.role)),
+                        .tenant = principal.tenant,
+                        .authentication = authentication_of(principal),
+                        .ip_address = call.address,
+                        .request_id = call.request_id.value()};
+  if (!identity::is_session(principal.key_id) &&
+      principal.rules->permissions != identity::permissions_of(principal.role)) {
     actor.narrowed_to = principal.rules->permissions;
   }
   return actor;
@@ -109,7 +118,8 @@ identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& pr
 
 bool audits_itself(Handler handler) {
   return is_key_admin(handler) || is_catalog(handler) || is_second_factor(handler) ||
-         is_leak(handler) || handler == Handler::rotate_key;
+         is_leak(handler) || is_people(handler) || handler == Handler::rotate_key ||
+         handler == Handler::end_session;
 }
 
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
@@ -120,6 +130,8 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
       co_return show_model(services, call);
     case Handler::own_usage:
       co_return own_usage(services, call);
+    case Handler::show_session:
+      co_return show_session(services, call.principal);
     case Handler::status:
       co_return server_status(services);
     case Handler::metrics:
@@ -155,6 +167,12 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
     }
     if (is_second_factor(received.route->handler)) {
       return act_on_second_factors(services, actor, received);
+    }
+    if (is_people(received.route->handler)) {
+      return answer_people(services, actor, received);
+    }
+    if (received.route->handler == Handler::end_session) {
+      return end_session(services, actor, shared_call->principal);
     }
     if (received.route->handler == Handler::rotate_key) {
       return rotate_key(services, actor, *shared_call, lifetime_days);

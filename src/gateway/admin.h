@@ -10,6 +10,9 @@ namespace deepmoat::gateway {
 // The action writes its own audit records (keys: the command line without a server does too).
 [[nodiscard]] bool audits_itself(Handler handler);
 
+// How he proved himself, as the audit log has it: "api_key", "session", "local_socket".
+[[nodiscard]] std::string authentication_of(const identity::Principal& principal);
+
 // Who did it, for the audit records of what he did.
 [[nodiscard]] identity::Actor actor_of(const ReceivedCall& call,
                                        const identity::Principal& principal);

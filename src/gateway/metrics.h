@@ -24,7 +24,7 @@ class Metrics {
   // `route` null: a request that has none. `code`: of the error; empty: none.
   void count(const Route* route, int status, std::string_view code, MonoNanos took_ns);
 
-  static constexpr std::size_t kRoutes = 64;    // at least as many as handlers, and one
+  static constexpr std::size_t kRoutes = 128;   // at least as many as handlers, and one
   static constexpr std::size_t kCodesMax = 64;  // different ones; further ones count as "other"
   static constexpr std::array kBoundsS = {0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0};
   static constexpr std::size_t kStatusClasses = 5;  // 1xx to 5xx

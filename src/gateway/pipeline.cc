@@ -6,6 +6,7 @@
 #include "gateway/health.h"
 #include "gateway/metrics.h"
 #include "gateway/rotate_key.h"
+#include "gateway/sign_in.h"
 #include "gateway/stages/infer.h"
 #include "gateway/successor.h"
 
@@ -171,6 +172,10 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
   }
   if (handler == Handler::fetch_successor) {
     co_await answer_successor(std::move(call), responder, services);
+    co_return;
+  }
+  if (handler == Handler::open_session) {
+    co_await answer_sign_in(std::move(call), responder, services);
     co_return;
   }
   if (runs_inference(handler)) {

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "gateway/second_factor_admin.h"
 #include "gateway/second_factor_json.h"
+#include "identity/sessions.h"
 
 namespace deepmoat::gateway {
 
@@ -53,7 +54,8 @@ void write_down_first_use(const Services& services, identity::Actor actor, KeyId
 
 Headers key_end_headers(const identity::Principal& principal, UnixMillis now_ms) {
   const std::int64_t left_ms = principal.expires_ms - now_ms;
-  if (principal.key_id.value().empty() || left_ms > identity::kKeyNoticeMs) {
+  if (principal.key_id.value().empty() || identity::is_session(principal.key_id) ||
+      left_ms > identity::kKeyNoticeMs) {
     return {};
   }
   return {{"x-key-expires-in", std::to_string(std::max<std::int64_t>(left_ms, 0) / 1000)}};

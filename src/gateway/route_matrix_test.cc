@@ -46,6 +46,7 @@ enum class Subject : std::uint8_t {
   none,          // the server itself, or all that the caller reaches
   key,           // of a tenant
   tenant,        //
+  person,        // of a tenant
   model,         // that the key may use
   served_model,  // of the whole installation
   version,       // of the whole installation
@@ -61,6 +62,12 @@ Subject subject_of(const Route& route) {
     case Handler::show_tenant:
     case Handler::change_tenant:
       return Subject::tenant;
+    case Handler::show_person:
+    case Handler::change_person:
+    case Handler::reset_person_password:
+    case Handler::sign_person_out:
+    case Handler::remove_person:
+      return Subject::person;
     case Handler::load_model:
     case Handler::unload_model:
     case Handler::swap_model:
@@ -119,6 +126,10 @@ class RouteMatrix : public testing::Test {
                                          : make_key(object == Object::own ? "acme" : "globex");
       case Subject::tenant:
         return object == Object::own ? "acme" : object == Object::others ? "globex" : fresh;
+      case Subject::person: {
+        const std::string tenant = object == Object::others ? "globex" : "acme";
+        return tenant + "/" + (object == Object::missing ? fresh : make_person(tenant, fresh));
+      }
       case Subject::model:
         return object == Object::own ? "demo" : object == Object::others ? "second" : fresh;
       case Subject::served_model:
@@ -133,6 +144,14 @@ class RouteMatrix : public testing::Test {
         return object == Object::missing ? fresh : make_version(fresh);
     }
     return fresh;
+  }
+
+  std::string make_person(const std::string& tenant, const std::string& name) {
+    const auto made = server_.people().create(
+        ScratchServer::boss(),
+        {.who = {.tenant = tenant, .name = name}, .role = Role::user, .label = ""});
+    EXPECT_TRUE(made) << made.error().message;
+    return name;
   }
 
   std::string make_version(const std::string& name) {
@@ -151,7 +170,7 @@ class RouteMatrix : public testing::Test {
     return name;
   }
 
-  static std::string body_of(const Route& route, const std::string& object) {
+  [[nodiscard]] std::string body_of(const Route& route, const std::string& object) const {
     const Json message = {{{"role", "user"}, {"content", "hello"}}};
     switch (route.handler) {
       case Handler::completions:
@@ -171,8 +190,11 @@ class RouteMatrix : public testing::Test {
         return Json{{"client_id", "made"}, {"tenant", object}}.dump();
       case Handler::create_tenant:
         return Json{{"name", object}}.dump();
+      case Handler::create_person:
+        return Json{{"name", "made-" + std::to_string(objects_)}, {"role", "user"}}.dump();
       case Handler::change_key:
       case Handler::change_tenant:
+      case Handler::change_person:
         return R"({"label":"changed"})";
       case Handler::revoke_key:
       case Handler::leak_key:
@@ -231,6 +253,10 @@ class RouteMatrix : public testing::Test {
       EXPECT_TRUE(all_are(200)) << where;
       return;
     }
+    if (route.handler == Handler::open_session) {
+      EXPECT_TRUE(all_are(400)) << where << ": the body says who it is, and a key says nothing";
+      return;
+    }
     if (!caller.role) {
       EXPECT_TRUE(all_are(401)) << where;
       return;
@@ -244,15 +270,15 @@ class RouteMatrix : public testing::Test {
     EXPECT_NE(own.status, 401) << where;
     EXPECT_LT(own.status, 500) << where << " " << own.body;
     const Subject subject = subject_of(route);
-    const bool belongs_to_somebody =
-        subject == Subject::key || subject == Subject::tenant || subject == Subject::model;
+    const bool belongs_to_somebody = subject == Subject::key || subject == Subject::tenant ||
+                                     subject == Subject::model || subject == Subject::person;
     if (belongs_to_somebody && !caller.home) {
       // Another's thing is like none: same status, same words.
       EXPECT_EQ(others.status, missing.status) << where;
       EXPECT_EQ(others.body, missing.body) << where;
       EXPECT_TRUE(others.status == 404 || others.status == 403) << where << " " << others.status;
     }
-    if (subject == Subject::key && caller.home) {
+    if ((subject == Subject::key || subject == Subject::person) && caller.home) {
       EXPECT_EQ(own.status, 200) << where << " " << own.body;
       EXPECT_EQ(others.status, 200) << where;
       EXPECT_EQ(missing.status, 404) << where;

@@ -17,6 +17,7 @@
 #include "crypto/certificate.h"
 #include "crypto/key_file.h"
 #include "crypto/scratch_field_cipher.h"
+#include "gateway/people_admin.h"
 #include "gateway/raw_client.h"
 #include "gateway/server.h"
 #include "identity/key_service.h"
@@ -155,6 +156,15 @@ class ScratchServer {
                                                          cipher_, secrets_, clock_);
     rotation_ = std::make_unique<identity::KeyRotation>(*database_, append, *keys_, authenticator_,
                                                         authority_, *factors_, clock_);
+    successors_ = std::make_unique<identity::Successors>(*database_, append, cipher_, *keys_,
+                                                         folder_ / "tls", clock_);
+    people_ = std::make_unique<identity::People>(
+        *database_, append, authenticator_, sessions_, secrets_, clock_,
+        crypto::PasswordCost{.memory_kib = 64, .passes = 1});
+    sign_in_ = std::make_unique<identity::SignIn>(append, authenticator_, *people_, *factors_,
+                                                  *successors_, sessions_, clock_);
+    people_desk_ = std::make_unique<PeopleDesk>(
+        PeopleDesk{.people = *people_, .sessions = sessions_, .sign_in = *sign_in_});
     auto backend = std::make_unique<ScriptedBackend>();
     backend_ = backend.get();
     std::vector<Model> list;
@@ -167,6 +177,8 @@ class ScratchServer {
                                            *models_, blocking_);
     services_->second_factors = factors_.get();
     services_->rotation = rotation_.get();
+    services_->people_desk = people_desk_.get();
+    services_->sign_ins = &sign_ins_;
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -176,6 +188,7 @@ class ScratchServer {
   }
   ~ScratchServer() {
     server_->stop();
+    sign_ins_.join();
     blocking_.join();
   }
   ScratchServer(const ScratchServer&) = delete;
@@ -187,6 +200,8 @@ class ScratchServer {
   Server& server() { return *server_; }
   identity::KeyService& keys() { return *keys_; }
   identity::TenantService& tenants() { return *tenants_; }
+  identity::People& people() { return *people_; }
+  identity::SecondFactors& second_factors() { return *factors_; }
   store::Database& database() { return *database_; }
   audit::Log& audit_log() { return *log_; }
   Services& services() { return *services_; }
@@ -231,6 +246,7 @@ class ScratchServer {
   quota::Ledger ledger_;
   LiveConfig config_;
   boost::asio::thread_pool blocking_;
+  boost::asio::thread_pool sign_ins_{1};
   std::unique_ptr<audit::Log> log_;
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<identity::KeyService> keys_;
@@ -238,6 +254,11 @@ class ScratchServer {
   crypto::ScratchFieldCipher cipher_{secrets_.signing};
   std::unique_ptr<identity::SecondFactors> factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
+  identity::Sessions sessions_;
+  std::unique_ptr<identity::Successors> successors_;
+  std::unique_ptr<identity::People> people_;
+  std::unique_ptr<identity::SignIn> sign_in_;
+  std::unique_ptr<PeopleDesk> people_desk_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

@@ -46,6 +46,7 @@ struct Custody {
   crypto::Envelope& envelope;
 };
 struct LeakDesk;
+struct PeopleDesk;
 
 struct Services {
   const Clock& clock;
@@ -66,8 +67,11 @@ struct Services {
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
   identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
   identity::KeyRotation* rotation = nullptr;
-  const LeakDesk* leak_desk = nullptr;          // none: keys are revoked, and that is all
-  boost::asio::thread_pool* reports = nullptr;  // with `leak_desk`: for long reading of the log
+  const LeakDesk* leak_desk = nullptr;           // none: keys are revoked, and that is all
+  boost::asio::thread_pool* reports = nullptr;   // with `leak_desk`: for long reading of the log
+  const PeopleDesk* people_desk = nullptr;       // none: nobody signs in
+  boost::asio::thread_pool* sign_ins = nullptr;  // with `people_desk`: for hashing passwords
+  std::atomic<int> sign_ins_waiting = 0;
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };
 

@@ -137,6 +137,25 @@ OrRefusal<SecondFactorRequest> RequestReader::second_factor(std::string_view bod
   return request;
 }
 
+OrRefusal<SignInRequest> RequestReader::sign_in(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  SignInRequest request;
+  TRY(auto name, read_text(object, "name"));
+  if (!name) {
+    return refuse_missing("name");
+  }
+  request.name = *std::move(name);
+  TRY(auto tenant, read_text(object, "tenant"));
+  request.tenant = std::move(tenant).value_or("default");
+  TRY(auto password, read_text(object, "password"));
+  request.password = Secret(std::move(password).value_or(""));
+  TRY(auto code, read_text(object, "one_time_password"));
+  request.one_time_password = std::move(code).value_or("");
+  TRY(auto new_password, read_text(object, "new_password"));
+  request.new_password = Secret(std::move(new_password).value_or(""));
+  return request;
+}
+
 OrRefusal<std::string> RequestReader::one_time_password(std::string_view body) {
   TRY(const Object object, parser_->parse(body));
   TRY(auto code, read_text(object, "one_time_password"));

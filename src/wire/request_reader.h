@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/secret.h"
 #include "wire/inference_call.h"
 #include "wire/refusal.h"
 
@@ -22,6 +23,15 @@ struct SecondFactorRequest {
   std::string tenant;
   std::string algorithm;          // of an enrolment
   std::string one_time_password;  // of a confirmation; empty: absent
+};
+
+// POST /v1/sessions
+struct SignInRequest {
+  std::string name;
+  std::string tenant;
+  Secret password;                // empty: absent
+  std::string one_time_password;  // likewise, and below
+  Secret new_password;
 };
 
 // Parses JSON bodies. Holds the parser's memory, so one a thread is enough; not thread-safe.
@@ -51,6 +61,7 @@ class RequestReader {
   // {"reason": "..."}; an empty body gives an empty reason.
   [[nodiscard]] OrRefusal<std::string> reason(std::string_view body);
   [[nodiscard]] OrRefusal<SecondFactorRequest> second_factor(std::string_view body);
+  [[nodiscard]] OrRefusal<SignInRequest> sign_in(std::string_view body);
   // {"one_time_password": "..."}
   [[nodiscard]] OrRefusal<std::string> one_time_password(std::string_view body);
   // {"expires_at": unix seconds}

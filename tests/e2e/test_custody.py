@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from support.chat import check_error
 from support.program import command
@@ -106,6 +107,12 @@ def test_a_lying_token_seals_the_server_until_it_tells_the_truth(make_server, to
     sealed = wait_for_state(server, "sealed")
     assert "another answer" in sealed["reason"] and sealed["envelope"]["locked"]
     check_error(models(server, key), 503, "custody_unavailable")
+    socket = httpx.HTTPTransport(uds=str(server.data / "admin.sock"))
+    with httpx.Client(base_url="http://local", transport=socket) as at_the_machine:
+        chat = {"messages": [{"role": "user", "content": "hello"}]}
+        check_error(at_the_machine.post("/v1/chat/completions", json=chat), 503,
+                    "custody_unavailable")
+        assert at_the_machine.get("/admin/v1/status").status_code == 200
     with server.http() as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200

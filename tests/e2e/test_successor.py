@@ -1,26 +1,17 @@
 """An integration gets its next key by itself: with its old key and its client certificate."""
 
 import json
-import os
 import ssl
 from pathlib import Path
 
 import httpx
 import pytest
+from support.certificates import issue
 from support.chat import check_error
 from support.program import command
 from support.server import Server, every_byte_under
 
 PATH = "/v1/keys/successor"
-
-
-def issue(server: Server, folder: Path, client: str, *more: str) -> tuple[Path, Path]:
-    folder.mkdir(exist_ok=True)
-    done = command("client-certificate", "issue", "--client-id", client, "--out", folder,
-                   "--data", server.data, *more)
-    certificate, key = map(Path, done.stdout.splitlines())
-    assert os.stat(key).st_mode & 0o077 == 0
-    return certificate, key
 
 
 def fetch(server: Server, key: str, certificate: tuple[Path, Path] | None) -> httpx.Response:

@@ -7,6 +7,8 @@
 #include "gateway/call.h"
 #include "gateway/rotate_key.h"
 #include "gateway/services.h"
+#include "gateway/sign_in.h"
+#include "identity/sessions.h"
 
 namespace deepmoat::gateway {
 
@@ -33,11 +35,33 @@ wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
                               : std::string()};
 }
 
+wire::Refusal session_over() {
+  return {.status = 401,
+          .type = "authentication_error",
+          .code = "session_ended",
+          .message =
+              "The session has ended, or it is not of this address: sign in again (POST "
+              "/v1/sessions)."};
+}
+
+// The root keys are there, or have not been gone for too long.
+wire::OrRefusal<> not_sealed(const Services& services) {
+  if (services.custody != nullptr) {
+    if (const auto served = services.custody->watch.may_serve(); !served) {
+      return std::unexpected(wire::to_refusal(served.error()));
+    }
+  }
+  return {};
+}
+
 wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services,
                                               AuditTrail& trail) {
   // A key is rotated by whoever holds it: the owner of the socket has none.
   const bool rotates = call.route->handler == Handler::rotate_key;
   if (call.local_uid && !rotates) {
+    if (runs_inference(call.route->handler)) {  // whoever mends a sealed server needs the rest
+      CHECK_OK(not_sealed(services));
+    }
     trail.record.authentication = "local_socket";
     return local_principal(*call.local_uid);
   }
@@ -50,13 +74,18 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
                       .message = "Too many failed authentications from this address.",
                       .retry_after_s = wait_s});
   }
-  if (services.custody != nullptr) {
-    if (const auto served = services.custody->watch.may_serve(); !served) {
-      return std::unexpected(wire::to_refusal(served.error()));
-    }
-  }
+  CHECK_OK(not_sealed(services));
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
+  }
+  if (identity::is_session_token(call.presented_key)) {
+    auto signed_in = principal_of_session(call, services);
+    if (!signed_in) {
+      services.failures.record_failure(call.address, call.received_ns);
+      return std::unexpected(session_over());
+    }
+    trail.record.authentication = "session";
+    return *std::move(signed_in);
   }
   const UnixMillis now_ms = services.clock.unix_ms();
   auto principal =

@@ -8,6 +8,7 @@
 #include "gateway/audit_trail.h"
 #include "gateway/mailbox.h"
 #include "gateway/rate_limit_headers.h"
+#include "gateway/sign_in.h"
 
 namespace deepmoat::gateway {
 
@@ -119,9 +120,8 @@ class RunningCall {
 
   // A revocation cuts running streams too. Cheap: one hash look-up.
   void cut_if_withdrawn(backend::Backend& backend, CallId id) {
-    const KeyId& key_id = principal().key_id;
-    if (finished_.cancelled || key_id.value().empty() ||
-        services_.authenticator.still_valid(key_id, services_.clock.unix_ms())) {
+    if (finished_.cancelled || principal().key_id.value().empty() ||
+        still_admitted(principal(), services_)) {
       return;
     }
     finished_.cancelled = true;

@@ -1,0 +1,250 @@
+#include "gateway/sign_in.h"
+
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "gateway/audit_trail.h"
+#include "gateway/blocking.h"
+#include "gateway/people_admin.h"
+#include "gateway/pipeline.h"
+
+namespace deepmoat::gateway {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using identity::OpenedSession;
+using identity::PasswordProof;
+using identity::SignIn;
+using identity::SignInAttempt;
+
+constexpr int kWaitingMax = 16;  // hashes take 0.1 s each, one after the other
+
+identity::SessionPlace place_of(const ReceivedCall& call) {
+  return {.address = call.address,
+          .fingerprint = call.certified ? call.certified->fingerprint : std::string()};
+}
+
+wire::Refusal sign_in_refusal(const Error& error) {
+  wire::Refusal refusal = wire::to_field_refusal(error);
+  switch (error.code) {
+    case Code::unauthenticated:
+      refusal.code = "sign_in_refused";
+      break;
+    case Code::permission_denied:
+      refusal.code = "password_change_required";
+      break;
+    case Code::not_found:
+      refusal.status = 403;
+      refusal.type = "permission_error";
+      refusal.code = "second_factor_missing";
+      break;
+    default:
+      break;
+  }
+  return refusal;
+}
+
+// What can be said before anything is looked at.
+std::optional<wire::Refusal> not_now(const ReceivedCall& call, const Services& services) {
+  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns);
+      wait_s > 0) {
+    return wire::Refusal{.status = 429,
+                         .type = "rate_limit_error",
+                         .code = "too_many_failed_authentications",
+                         .message = "Too many failed authentications from this address.",
+                         .retry_after_s = wait_s};
+  }
+  if (services.custody != nullptr) {
+    if (const auto served = services.custody->watch.may_serve(); !served) {
+      return wire::to_refusal(served.error());
+    }
+  }
+  if (services.people_desk == nullptr) {
+    return wire::to_refusal({Code::unavailable, "nobody signs in to this server"});
+  }
+  if (services.sign_ins_waiting.load() >= kWaitingMax) {
+    return wire::Refusal{.status = 503,
+                         .type = "service_unavailable_error",
+                         .code = "sign_in_busy",
+                         .message = "Too many people sign in at this moment; try again.",
+                         .retry_after_s = 2};
+  }
+  return std::nullopt;
+}
+
+// Without a password: a certificate has come, and only the name is of use.
+wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call) {
+  wire::RequestReader reader;
+  auto request = reader.sign_in(call.body);
+  wipe(std::as_writable_bytes(std::span(call.body)));
+  if (!request) {
+    return std::unexpected(request.error());
+  }
+  SignInAttempt attempt{
+      .who = {.tenant = std::move(request->tenant), .name = std::move(request->name)},
+      .password = std::move(request->password),
+      .one_time_password = std::move(request->one_time_password),
+      .new_password = std::move(request->new_password),
+      .address = call.address,
+      .request_id = call.request_id.value()};
+  const bool by_certificate = attempt.password.empty() && call.certified;
+  const Result<> formed = by_certificate ? Result<>() : identity::check_form(attempt);
+  if (!formed) {
+    return std::unexpected(wire::to_field_refusal(formed.error()));
+  }
+  return attempt;
+}
+
+// A place among those who wait for their password to be hashed.
+class Waiting {
+ public:
+  explicit Waiting(std::atomic<int>& count) : count_(count) { ++count_; }
+  ~Waiting() { --count_; }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  std::atomic<int>& count_;
+};
+
+// The three steps on their threads.
+asio::awaitable<Result<OpenedSession>> by_password(SignInAttempt made, Services& services) {
+  const Waiting waiting(services.sign_ins_waiting);
+  SignIn& sign_in = services.people_desk->sign_in;
+  const auto attempt = std::make_shared<const SignInAttempt>(std::move(made));
+  std::move_only_function<Result<std::string>()> begin = [=, &sign_in] {
+    return sign_in.begin(*attempt);
+  };
+  Result<std::string> hash =
+      co_await run_blocking<Result<std::string>>(services.blocking, std::move(begin));
+  if (!hash) {
+    co_return std::unexpected(hash.error());
+  }
+  std::move_only_function<Result<PasswordProof>()> prove = [=, &sign_in, held = *hash] {
+    return sign_in.prove(*attempt, held);
+  };
+  const Result<PasswordProof> proof =
+      co_await run_blocking<Result<PasswordProof>>(*services.sign_ins, std::move(prove));
+  if (!proof) {
+    co_return std::unexpected(proof.error());
+  }
+  std::move_only_function<Result<OpenedSession>()> finish = [=, &sign_in, found = *proof] {
+    return sign_in.finish(*attempt, found);
+  };
+  Result<OpenedSession> opened =
+      co_await run_blocking<Result<OpenedSession>>(services.blocking, std::move(finish));
+  co_return opened;
+}
+
+asio::awaitable<Result<OpenedSession>> by_certificate(identity::PersonName name,
+                                                      const ReceivedCall& call,
+                                                      Services& services) {
+  SignIn& sign_in = services.people_desk->sign_in;
+  std::move_only_function<Result<OpenedSession>()> work =
+      [&sign_in, name = std::move(name), certified = *call.certified, address = call.address,
+       request_id = call.request_id.value()] {
+        return sign_in.with_certificate(name, certified, address, request_id);
+      };
+  Result<OpenedSession> opened =
+      co_await run_blocking<Result<OpenedSession>>(services.blocking, std::move(work));
+  co_return opened;
+}
+
+wire::Refusal no_session() {
+  return {
+      .status = 404,
+      .type = "invalid_request_error",
+      .code = "no_session",
+      .message = "This call came with a key, not with a session: there is none to show or end."};
+}
+
+}  // namespace
+
+asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Services& services) {
+  AuditTrail trail(services, services.metrics, call);
+  auto refusal = not_now(call, services);
+  SignInAttempt attempt;
+  if (!refusal) {
+    auto read = read_attempt(call);
+    if (read) {
+      attempt = *std::move(read);
+    } else {
+      refusal = read.error();
+    }
+  }
+  if (refusal) {
+    co_await refuse(*std::move(refusal), call.route->errors, responder, trail);
+    co_return;
+  }
+  // From here on the intent and the result are the service's.
+  Result<OpenedSession> opened = fail(Code::internal, "");
+  if (attempt.password.empty()) {
+    opened = co_await by_certificate(std::move(attempt.who), call, services);
+  } else {
+    opened = co_await by_password(std::move(attempt), services);
+  }
+  Response response;
+  if (opened) {
+    Json body = session_json(opened->info);
+    body["token"] = opened->token.reveal();
+    response.body = body.dump();
+  } else {
+    if (opened.error().code == Code::unauthenticated) {
+      services.failures.record_failure(call.address, call.received_ns);
+    }
+    response = to_response(sign_in_refusal(opened.error()));
+  }
+  trail.count(response.status, "");
+  co_await responder.send(std::move(response));
+}
+
+std::optional<identity::Principal> principal_of_session(const ReceivedCall& call,
+                                                        const Services& services) {
+  if (services.people_desk == nullptr) {
+    return std::nullopt;
+  }
+  const UnixMillis now_ms = services.authenticator.latest_ms(services.clock.unix_ms());
+  return services.people_desk->sessions.find(call.presented_key, place_of(call), now_ms);
+}
+
+Response show_session(const Services& services, const identity::Principal& principal) {
+  const UnixMillis now_ms = services.authenticator.latest_ms(services.clock.unix_ms());
+  const auto session = services.people_desk == nullptr
+                           ? std::nullopt
+                           : services.people_desk->sessions.show(principal.key_id, now_ms);
+  if (!session) {
+    return to_response(no_session());
+  }
+  Json body = session_json(*session);
+  body["permissions"] = Json::array();
+  for (const identity::Permission permission : identity::kPermissions) {
+    if (principal.may(permission)) {
+      body["permissions"].push_back(identity::permission_name(permission));
+    }
+  }
+  return {.body = body.dump()};
+}
+
+Response end_session(const Services& services, const identity::Actor& actor,
+                     const identity::Principal& principal) {
+  if (!identity::is_session(principal.key_id) || services.people_desk == nullptr) {
+    return to_response(no_session());
+  }
+  const auto ended = services.people_desk->sign_in.sign_out(actor, principal.key_id);
+  return ended ? Response{.body = Json{{"id", principal.key_id.value()}, {"state", "ended"}}.dump()}
+               : to_response(wire::to_refusal(ended.error()));
+}
+
+bool still_admitted(const identity::Principal& principal, const Services& services) {
+  const UnixMillis now_ms = services.clock.unix_ms();
+  if (!identity::is_session(principal.key_id)) {
+    return services.authenticator.still_valid(principal.key_id, now_ms);
+  }
+  return services.people_desk != nullptr &&
+         services.people_desk->sessions.still_open(principal.key_id,
+                                                   services.authenticator.latest_ms(now_ms));
+}
+
+}  // namespace deepmoat::gateway
