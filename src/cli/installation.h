@@ -14,6 +14,7 @@
 #include "crypto/key_file.h"
 #include "crypto/signature.h"
 #include "gateway/leak_admin.h"
+#include "identity/approvals.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
@@ -42,6 +43,7 @@ class Installation {
   [[nodiscard]] crypto::Envelope& envelope() { return *envelope_; }
   [[nodiscard]] identity::SecondFactors& second_factors() { return *second_factors_; }
   [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
+  [[nodiscard]] identity::Approvals& approvals() { return *approvals_; }
   [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
   [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
@@ -68,6 +70,7 @@ class Installation {
   std::unique_ptr<identity::TenantService> tenants_;
   std::unique_ptr<identity::SecondFactors> second_factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
+  std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<crypto::SigningKey> incident_key_;
   std::unique_ptr<webhook::WebhookService> webhooks_;
   std::unique_ptr<identity::Successors> successors_;

@@ -167,6 +167,9 @@ class ScratchServer {
                                            *models_, blocking_);
     services_->second_factors = factors_.get();
     services_->rotation = rotation_.get();
+    approvals_ =
+        std::make_unique<identity::Approvals>(*database_, append, authenticator_, secrets_, clock_);
+    services_->approvals = approvals_.get();
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -238,6 +241,7 @@ class ScratchServer {
   crypto::ScratchFieldCipher cipher_{secrets_.signing};
   std::unique_ptr<identity::SecondFactors> factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
+  std::unique_ptr<identity::Approvals> approvals_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

@@ -164,6 +164,7 @@ class Database {
  private:
   friend class WebhookTable;  // rows of their own, over the same session
   friend class ClientTable;
+  friend class ApprovalTable;
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
