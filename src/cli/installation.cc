@@ -87,6 +87,8 @@ void Installation::open_people_desk(const Config& config, const Clock& clock) {
   sessions_ = std::make_unique<identity::Sessions>(options);
   people_ = std::make_unique<identity::People>(*database_, append, *authenticator_, *sessions_,
                                                secrets_, clock);
+  approvals_ = std::make_unique<identity::Approvals>(*database_, append, *authenticator_,
+                                                     people_->rows(), secrets_, clock);
   sign_in_ = std::make_unique<identity::SignIn>(append, *authenticator_, *people_, *second_factors_,
                                                 *successors_, *sessions_, clock);
   people_desk_ = std::make_unique<gateway::PeopleDesk>(

@@ -15,6 +15,7 @@
 #include "crypto/signature.h"
 #include "gateway/leak_admin.h"
 #include "gateway/people_admin.h"
+#include "identity/approvals.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
@@ -46,6 +47,7 @@ class Installation {
   [[nodiscard]] crypto::Envelope& envelope() { return *envelope_; }
   [[nodiscard]] identity::SecondFactors& second_factors() { return *second_factors_; }
   [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
+  [[nodiscard]] identity::Approvals& approvals() { return *approvals_; }
   [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
   [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
   [[nodiscard]] const gateway::PeopleDesk& people_desk() const { return *people_desk_; }
@@ -81,6 +83,7 @@ class Installation {
   std::unique_ptr<gateway::LeakDesk> leak_desk_;
   std::unique_ptr<identity::Sessions> sessions_;
   std::unique_ptr<identity::People> people_;
+  std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<identity::SignIn> sign_in_;
   std::unique_ptr<gateway::PeopleDesk> people_desk_;
   std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above
