@@ -38,9 +38,12 @@ constexpr std::array kRoutes = {
           Operation::read},
     Route{"POST", "/v1/keys/rotate", Handler::rotate_key, Permission::rotate_own_key, "key.rotate",
           Operation::write},
-    // Authenticates in its own way (gateway/successor.h): no role's permission is asked for.
+    // These two authenticate in their own way (gateway/successor.h): no role's permission is asked
+    // for.
     Route{"GET", "/v1/keys/successor", Handler::fetch_successor, Permission::see_own_usage,
           "key.successor", Operation::read},
+    Route{"POST", "/v1/keys/successor", Handler::fetch_successor_by_code,
+          Permission::rotate_own_key, "key.successor", Operation::write},
     Route{"POST", "/admin/v1/keys", Handler::create_key, Permission::manage_keys, "key.create",
           Operation::write},
     Route{"GET", "/admin/v1/keys", Handler::list_keys, Permission::manage_keys, "key.list",

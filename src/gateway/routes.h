@@ -52,6 +52,7 @@ enum class Handler : std::uint8_t {
   list_certificates,
   revoke_certificate,
   fetch_successor,
+  fetch_successor_by_code,
   status,
   metrics,
   list_model_states,

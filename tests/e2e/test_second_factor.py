@@ -13,21 +13,10 @@ import pytest
 from support.chat import check_error
 from support.program import command, environment, program
 from support.server import Server, every_byte_under, wait_for
-from support.totp import Authenticator
+from support.totp import Authenticator, enrolled
 
 ROTATE = "/v1/keys/rotate"
 DAY_S = 86_400
-
-
-def enrolled(server: Server, client: str, algorithm: str = "totp-sha1",
-             tenant: str = "default") -> tuple[Authenticator, list[str]]:
-    """A confirmed second factor by the command line, and its recovery codes."""
-    owner = ("--client-id", client, "--tenant", tenant, "--data", server.data)
-    made = json.loads(command("totp", "enrol", "--algorithm", algorithm, "--json", *owner).stdout)
-    device = Authenticator(made["secret"], algorithm)
-    codes = command("totp", "confirm", "--code", device.fresh(), *owner).stdout.split()
-    assert len(set(codes)) == 10
-    return device, codes
 
 
 def rotate(server: Server, key: str, code: str) -> httpx.Response:

@@ -3,8 +3,12 @@
 import base64
 import hashlib
 import hmac
+import json
 import struct
 import time
+
+from support.program import command
+from support.server import Server
 
 STEP_S = 30
 HASHES = {"totp-sha1": "sha1", "totp-sha256": "sha256", "totp-sm3": "sm3"}
@@ -47,3 +51,14 @@ class Authenticator:
         now = int(time.time()) // STEP_S
         near = {code_of(self.secret, now + step, self.algorithm) for step in range(-4, 5)}
         return next(f"{number:06}" for number in range(100) if f"{number:06}" not in near)
+
+
+def enrolled(server: Server, client: str, algorithm: str = "totp-sha1",
+             tenant: str = "default") -> tuple[Authenticator, list[str]]:
+    """A confirmed second factor by the command line, and its recovery codes."""
+    owner = ("--client-id", client, "--tenant", tenant, "--data", server.data)
+    made = json.loads(command("totp", "enrol", "--algorithm", algorithm, "--json", *owner).stdout)
+    device = Authenticator(made["secret"], algorithm)
+    codes = command("totp", "confirm", "--code", device.fresh(), *owner).stdout.split()
+    assert len(set(codes)) == 10
+    return device, codes
