@@ -4,13 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/hex.h"
 #include "base/random.h"
 #include "crypto/aead.h"
-#include "crypto/bytes.h"
 #include "crypto/digest.h"
+#include "crypto/generation_name.h"
 
 namespace deepmoat::crypto {
 
@@ -21,7 +20,6 @@ constexpr std::string_view kPepperLabel = "deepmoat pepper 1";
 constexpr std::string_view kFingerprintLabel = "deepmoat audit fingerprint 1";
 constexpr std::string_view kIdLabel = "deepmoat root id 1";
 constexpr std::string_view kCanaryLabel = "deepmoat canary 1";
-constexpr std::string_view kDeriveLabel = "deepmoat custody derive 1";
 constexpr std::size_t kIdBytes = 16;
 
 std::unexpected<Error> wrong_answer(std::string_view what) {
@@ -105,13 +103,6 @@ Result<RootSecrets> Pkcs11Custody::root_secrets() {
   return secrets;
 }
 
-Result<Secret> Pkcs11Custody::derive(std::string_view label) {
-  const std::lock_guard lock(mutex_);
-  std::string bytes(kDeriveLabel);
-  put_text(bytes, label);
-  return mac(bytes);
-}
-
 std::string Pkcs11Custody::label_of(std::uint64_t generation) const {
   return fmt::format("{}-kek-{}", options_.key_label, generation);
 }
@@ -144,11 +135,8 @@ Result<std::vector<std::uint64_t>> Pkcs11Custody::list_generations() {
   TRY(const std::vector<std::string> labels, token_->labels(start));
   std::vector<std::uint64_t> found;
   for (const std::string& label : labels) {
-    std::uint64_t generation = 0;
-    const char* const end = label.data() + label.size();
-    const auto [read, error] = std::from_chars(label.data() + start.size(), end, generation);
-    if (error == std::errc{} && read == end) {
-      found.push_back(generation);
+    if (const auto generation = generation_of(label, start, "")) {
+      found.push_back(*generation);
     }
   }
   std::ranges::sort(found);

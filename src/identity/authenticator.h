@@ -23,7 +23,6 @@
 
 namespace deepmoat::identity {
 
-inline constexpr std::int64_t kDayMs = 86'400'000;
 // Before its end a key warns of it; after its end it can be rotated, and nothing else.
 inline constexpr std::int64_t kKeyNoticeMs = 14 * kDayMs;
 inline constexpr std::int64_t kRotationGraceMs = 14 * kDayMs;
@@ -68,6 +67,10 @@ struct AuthFailure {
   ClientId client_id;
   TenantId tenant;
 };
+
+// The key proved itself where it may be used, and is refused because it has ended: revoked,
+// replaced or expired.
+[[nodiscard]] bool has_ended(AuthFailureKind kind);
 
 // Error code of the 401: "missing_api_key", "invalid_api_key" (malformed, unknown and elsewhere
 // alike: whoever tries keys from outside learns of none that it is good), "key_revoked",

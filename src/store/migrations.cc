@@ -218,6 +218,12 @@ CREATE TABLE approvals (
 ) STRICT)sql",
 };
 
+// A certificate from before has none, so it is not in force until it is issued again: nothing tells
+// it from one that somebody wrote into the table.
+constexpr std::array<std::string_view, 1> kSealedCertificates{
+    "ALTER TABLE client_certificates ADD COLUMN row_mac TEXT NOT NULL DEFAULT ''",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -228,6 +234,7 @@ constexpr std::array kMigrations{
     Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
     Migration{8, "people who sign in", kPeople},
     Migration{9, "what waits for a second person", kApprovals},
+    Migration{10, "sealed rows of client certificates", kSealedCertificates},
 };
 
 }  // namespace

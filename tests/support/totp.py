@@ -8,6 +8,7 @@ import struct
 import time
 
 from support.program import command
+from support.server import Server
 
 STEP_S = 30
 HASHES = {"totp-sha1": "sha1", "totp-sha256": "sha256", "totp-sm3": "sm3"}
@@ -52,7 +53,7 @@ class Authenticator:
         return next(f"{number:06}" for number in range(100) if f"{number:06}" not in near)
 
 
-def enrolled(server, client: str, algorithm: str = "totp-sha1",
+def enrolled(server: Server, client: str, algorithm: str = "totp-sha1",
              tenant: str = "default") -> tuple[Authenticator, list[str]]:
     """A confirmed second factor by the command line, and its recovery codes."""
     owner = ("--client-id", client, "--tenant", tenant, "--data", server.data)
