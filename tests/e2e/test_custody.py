@@ -167,7 +167,10 @@ def test_a_token_that_hangs_is_a_lost_one(make_server, token):
     token.behave("right")
     wait_for_state(server, "up")
     assert create_by_http(server, admin).status_code == 200
-    server.stop()
+    token.behave("hangs")
+    wait_for("a canary is in the token", lambda: custody(server)["last_check_ms"] >= 2000,
+             CANARY_WAIT_S)
+    server.stop()  # nor does the end of the server
 
 
 def test_what_keeps_a_server_with_a_token_from_starting(make_server, token):
