@@ -1,19 +1,20 @@
 """How soon it is over: a leaked key with many open streams, beside keys that must go on.
 
-    python3 bench/identity/cut_drill.py --streams 1000 --others 50
+    python3 bench/identity/cut_drill.py --streams 1000 --others 20
 
 Starts the built program with the demo model (DEEPMOAT_BIN, DEEPMOAT_MODEL, as ./test sets them),
 opens the streams over plain HTTP, runs `deepmoat key leak`, and reports. At most 64 calls compute
 at once; the others wait in the model's queue with their stream begun and a keep-alive each second.
 
 Times count from the moment when the intent of the leak was on the disk: a library that is loaded
-into the server notes when each fdatasync() came back. Arrivals are the kernel's time stamps, so
-that a client that is busy reading a thousand sockets makes no event late.
+into the server notes when each fdatasync() began and came back. Arrivals are the kernel's time
+stamps, so that a client that is busy reading a thousand sockets makes no event late.
 """
 
 import argparse
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -38,6 +39,8 @@ OPEN_WAIT_S = 240
 END_WAIT_S = 120
 AFTER_S = 3  # how long the others are watched after the cut
 
+TEXT = re.compile(rb'"content":"[^"]')
+
 SYNC_TIMES = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -49,10 +52,15 @@ int fdatasync(int fd) {
   static FILE* out;
   if (!real) real = dlsym(RTLD_NEXT, "fdatasync");
   if (!out && getenv("SYNC_TIMES")) out = fopen(getenv("SYNC_TIMES"), "ae");
+  struct timespec begun, ended;
+  clock_gettime(CLOCK_MONOTONIC, &begun);
   int done = real(fd);
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  if (out) fprintf(out, "%lld\n", now.tv_sec * 1000000000LL + now.tv_nsec), fflush(out);
+  clock_gettime(CLOCK_MONOTONIC, &ended);
+  if (out) {
+    fprintf(out, "%lld %lld\n", begun.tv_sec * 1000000000LL + begun.tv_nsec,
+            ended.tv_sec * 1000000000LL + ended.tv_nsec);
+    fflush(out);
+  }
   return done;
 }
 """
@@ -104,7 +112,7 @@ class Stream:
                 raise RuntimeError(f"no stream: {self.tail.decode(errors='replace')}")
         if b'"error"' in data:
             self.error_ns = at_ns
-        if b'"content"' in data:
+        if TEXT.search(data):
             self.last_text_ns = at_ns
             self.texts += 1
         return True
@@ -205,6 +213,13 @@ def start_server(folder: Path, streams: int) -> tuple[Server, Path]:
     return server, times
 
 
+def durable_after(times: Path, written_ns: int) -> int:
+    """A record that was made at `written_ns` is in the first fdatasync() that began after it."""
+    lines = times.read_text(encoding="utf-8").splitlines()
+    syncs = sorted(tuple(map(int, line.split())) for line in lines)
+    return next(ended for begun, ended in syncs if begun > written_ns)
+
+
 def ms(nanos: int) -> str:
     return f"{nanos / 1e6:.2f} ms"
 
@@ -263,7 +278,7 @@ def run(options: argparse.Namespace, server: Server, times: Path, reader: Reader
     reader.end()
     records = {r["phase"]: r for r in server.audit() if r["action"] == "key.leak"}
     intent_ns = records["intent"]["mono_ns"]
-    durable_ns = min(int(line) for line in times.read_text().split() if int(line) > intent_ns)
+    durable_ns = durable_after(times, intent_ns)
     in_force_ns = records["result"]["mono_ns"]
     cut = [s for s in others if s.closed_ns or s.error_ns]
     print(f"{options.streams} streams of the key, {options.others} of {len(other_keys)} others; "
@@ -298,7 +313,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=1000, help="of the leaked key")
-    parser.add_argument("--others", type=int, default=50, help="streams of five other keys")
+    parser.add_argument("--others", type=int, default=20, help="streams of five other keys")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--profile", help="where perf writes what the cut costs")
     options = parser.parse_args()
