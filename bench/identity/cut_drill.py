@@ -257,7 +257,7 @@ def run(options: argparse.Namespace, server: Server, times: Path, reader: Reader
     pid, answers = caller(server.http_port, leaked)
     time.sleep(1)
     ended_early = sum(1 for s in streams + others if s.closed_ns or s.error_ns)
-    status = server.model_status()
+    running = server.status()["calls_running"]
     before_ns, before_s = cpu_ns(server.pid), time.monotonic()
     time.sleep(1)
     usual_ns = (cpu_ns(server.pid) - before_ns) / (time.monotonic() - before_s)
@@ -282,8 +282,7 @@ def run(options: argparse.Namespace, server: Server, times: Path, reader: Reader
     in_force_ns = records["result"]["mono_ns"]
     cut = [s for s in others if s.closed_ns or s.error_ns]
     print(f"{options.streams} streams of the key, {options.others} of {len(other_keys)} others; "
-          f"computing {status['running']}, waiting {status['waiting']}, ended early {ended_early}; "
-          f"load {os.getloadavg()[0]:.1f}")
+          f"{running} calls in all, {ended_early} ended early; load {os.getloadavg()[0]:.1f}")
     print(f"from the intent's record to its fdatasync done: {ms(durable_ns - intent_ns)}")
     print("from the durable intent to")
     print(f"  the result's record (after the database):  {ms(in_force_ns - durable_ns)}")

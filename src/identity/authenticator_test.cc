@@ -121,11 +121,9 @@ std::vector<Edit> edits_of_a_forger() {
       [](store::KeyRow& row) { row.tokens_per_minute += 1; },
       [](store::KeyRow& row) { row.concurrent_calls += 1; },
       [](store::KeyRow& row) { row.labels = "team=y"; },
-      [](store::KeyRow& row) { row.predecessor = ""; },
       [](store::KeyRow& row) { row.predecessor = "key_another"; },
-      [](store::KeyRow& row) { row.lineage = ""; },
+      [](store::KeyRow& row) { row.lineage = "key_another"; },
       [](store::KeyRow& row) { row.overlap_until_ms += 1; },
-      [](store::KeyRow& row) { row.overlap_until_ms = 0; },
       [](store::KeyRow& row) { row.mac_version = 1; },
       [](store::KeyRow& row) { row.mac_version = 3; },
       [](store::KeyRow& row) { row.mac_version = 0; },
@@ -141,7 +139,6 @@ std::vector<Edit> edits_of_a_forger() {
         row.kind = "plive";
       },
       [](store::KeyRow& row) { std::swap(row.created_ms, row.expires_ms); },
-      [](store::KeyRow& row) { std::swap(row.predecessor, row.lineage); },
       [](store::KeyRow& row) { std::swap(row.expires_ms, row.overlap_until_ms); },
   };
 }
@@ -227,6 +224,7 @@ TEST(Authenticator, LeavesOutARowWithAnyColumnEdited) {
   store::KeyRow good = *keys.database_->find_key(key.info.key_id.value());
   // Something in every column, so that there is something to edit.
   good.label = "note";
+  good.revoke_reason = "none";
   good.models = "demo\nchat";
   good.adapter = "poet:0.7";
   good.adapter_only = true;

@@ -26,6 +26,7 @@ class Rows:
 
     def run(self, sql: str, *values: object) -> list[tuple]:
         with closing(sqlite3.connect(self._path)) as database, database:
+            database.execute("PRAGMA ignore_check_constraints = ON")  # as a forger would
             return database.execute(sql, values).fetchall()
 
     def columns(self) -> list[str]:
@@ -116,7 +117,7 @@ def test_rows_copied_swapped_and_made(make_server, tmp_path):
         if column not in ("key_id", "lookup"):
             rows.edit(keys[0][1], column, value)
     # 1 and 2: each found by the other's key.
-    rows.edit(keys[1][1], "lookup", "x")
+    rows.edit(keys[1][1], "lookup", "0" * 64)
     rows.edit(keys[2][1], "lookup", low[1]["lookup"])
     rows.edit(keys[1][1], "lookup", low[2]["lookup"])
     # 3: a row of another installation, with a key of there.
@@ -145,7 +146,7 @@ def test_no_command_makes_an_edited_row_good(make_server, action):
     rows.edit(key_id, "ip_ranges", "0.0.0.0/0")
     arguments = {"change": ("--label", "x"), "revoke": ("--reason", "odd"), "expire": ()}[action]
     refused = command("key", action, key_id, *arguments, "--data", server.data, check=False)
-    assert refused.returncode == 1 and refused.stderr.startswith("deepmoat: "), refused.stdout
+    assert refused.returncode == 1 and "altered from outside" in refused.stderr, refused.stdout
     assert rows.of(key_id)["ip_ranges"] == "0.0.0.0/0"
     server.start()
     check_error(status_of(server, key), 401, "invalid_api_key")
