@@ -36,6 +36,7 @@ from support.server import MODEL, Server  # noqa: E402
 
 SO_TIMESTAMPNS = 35
 OPEN_WAIT_S = 240
+COMPUTE_AT_ONCE = 64  # calls of one worker
 END_WAIT_S = 120
 AFTER_S = 3  # how long the others are watched after the cut
 
@@ -254,6 +255,9 @@ def run(options: argparse.Namespace, server: Server, times: Path, reader: Reader
         reader.add(streams[-1])
     wait_until("all streams are open", lambda: all(s.begun for s in streams + others), OPEN_WAIT_S,
                reader)
+    computing = min(options.streams, COMPUTE_AT_ONCE - options.others) // 2
+    wait_until(f"{computing} streams of the key have text",
+               lambda: sum(1 for s in streams if s.texts > 2) >= computing, OPEN_WAIT_S, reader)
     pid, answers = caller(server.http_port, leaked)
     time.sleep(1)
     ended_early = sum(1 for s in streams + others if s.closed_ns or s.error_ns)
