@@ -123,8 +123,15 @@ Actor sender_actor(const store::DeliveryRow& row) {
   return actor;
 }
 
-AuditedAction sending(const store::DeliveryRow& row) {
-  return {audit::Operation::execute, "webhook.deliver", row.webhook_id + " " + row.event, ""};
+// What the audit log calls it: "whk_... https://hooks.example".
+std::string with_origin(const std::string& name, const std::string& url) {
+  const auto address = parse_url(url);
+  return address ? name + " " + origin_of(*address) : name;
+}
+
+AuditedAction sending(const Job& job) {
+  return {audit::Operation::execute, "webhook.deliver",
+          with_origin(job.row.webhook_id + " " + job.row.event, job.url), ""};
 }
 
 }  // namespace
@@ -137,7 +144,8 @@ Result<Json> WebhookService::add(const Actor& actor, const std::string& url,
                                  const std::vector<std::string>& events,
                                  const std::string& tenant) {
   const auto body = [&](AuditedAction& action) -> Result<Json> {
-    CHECK_OK(parse_url(url));
+    TRY(const Address address, parse_url(url));
+    action.resource = origin_of(address);
     CHECK_OK(identity::check_name("tenant", tenant));
     if (!identity::reaches(actor.tenant, TenantId(tenant))) {
       return fail(Code::permission_denied,
@@ -153,7 +161,7 @@ Result<Json> WebhookService::add(const Actor& actor, const std::string& url,
                   fmt::format("a tenant may have {} webhooks; remove one first", kWebhooksMax));
     }
     TRY(row.webhook_id, new_id("whk_"));
-    action.resource = row.webhook_id;
+    action.resource = with_origin(row.webhook_id, url);
     row.created_ms = clock_.unix_ms();
     TRY(std::string random, random_bytes(kSecretRandomBytes));
     const Secret bytes(std::move(random));
@@ -195,8 +203,9 @@ Result<store::WebhookRow> WebhookService::find(const Actor& actor, const std::st
 Result<Json> WebhookService::remove(const Actor& actor, const std::string& webhook_id) {
   return identity::audited<Json>(append_, actor,
                                  {audit::Operation::erase, "webhook.remove", webhook_id, ""},
-                                 [&](AuditedAction&) -> Result<Json> {
+                                 [&](AuditedAction& action) -> Result<Json> {
                                    TRY(const store::WebhookRow row, find(actor, webhook_id));
+                                   action.resource = with_origin(row.webhook_id, row.url);
                                    CHECK_OK(table_.erase_webhook(row.webhook_id));
                                    return webhook_json(row);
                                  });
@@ -205,8 +214,9 @@ Result<Json> WebhookService::remove(const Actor& actor, const std::string& webho
 Result<Json> WebhookService::test(const Actor& actor, const std::string& webhook_id) {
   return identity::audited<Json>(
       append_, actor, {audit::Operation::write, "webhook.test", webhook_id, ""},
-      [&](AuditedAction&) -> Result<Json> {
+      [&](AuditedAction& action) -> Result<Json> {
         TRY(const store::WebhookRow row, find(actor, webhook_id));
+        action.resource = with_origin(row.webhook_id, row.url);
         TRY(const std::string subject, new_id("test_"));
         CHECK_OK(queue(row, kTest, subject, {{"message", "This is a test."}}));
         return Json{{"webhook", row.webhook_id}, {"subject", subject}};
@@ -297,8 +307,8 @@ Result<DueJobs> WebhookService::take_due(std::size_t count, const std::set<std::
         !taken.insert(row.webhook_id).second) {
       continue;
     }
-    TRY(audit::Record intent, identity::begin_action(append_, sender_actor(row), sending(row)));
-    Job job{.row = row, .url = webhook->url, .secret = Secret(), .intent = std::move(intent)};
+    Job job{.row = row, .url = webhook->url, .secret = Secret(), .intent = {}};
+    TRY(job.intent, identity::begin_action(append_, sender_actor(row), sending(job)));
     const auto sealed = from_hex(webhook->sealed_secret);
     auto secret = sealed ? cipher_.open(place_of_secret(*webhook), *sealed)
                          : Result<Secret>(std::unexpected(sealed.error()));
@@ -335,7 +345,7 @@ Result<> WebhookService::note(const Job& job, const Outcome& outcome) {
   }
   record.status = outcome.status;
   const Error error{Code::unavailable, outcome.error};
-  CHECK_OK(identity::end_action(append_, std::move(record), sending(row),
+  CHECK_OK(identity::end_action(append_, std::move(record), sending(job),
                                 outcome.error.empty() ? nullptr : &error));
   return {};
 }

@@ -83,7 +83,26 @@ TEST_F(WebhookServiceTest, ShowsTheSecretOnceAndSealsIt) {
   EXPECT_EQ(row.sealed_secret.find(secret), std::string::npos);
   EXPECT_EQ(records_.at(0).action, "webhook.add");
   EXPECT_EQ(records_.at(1).outcome, audit::Outcome::success);
-  EXPECT_EQ(records_.at(1).resource, added.at("id").get<std::string>());
+}
+
+TEST_F(WebhookServiceTest, TheAuditLogSaysWhereMessagesGo) {
+  const auto id = add().at("id").get<std::string>();
+  const std::string place = id + " https://hooks.example";  // the path may hold a password
+  EXPECT_EQ(records_.back().resource, place);
+  ASSERT_TRUE(service_->test(admin_of(), id));
+  EXPECT_EQ(records_.back().resource, place);
+  for (const Job& job : due()) {
+    EXPECT_EQ(records_.back().action, "webhook.deliver");
+    EXPECT_EQ(records_.back().phase, audit::Phase::intent);
+    EXPECT_EQ(records_.back().resource, id + " webhook.test https://hooks.example");
+    ASSERT_TRUE(service_->note(job, {.status = 204}));
+    EXPECT_EQ(records_.back().phase, audit::Phase::result);
+    EXPECT_EQ(records_.back().resource, id + " webhook.test https://hooks.example");
+  }
+  ASSERT_TRUE(service_->remove(admin_of(), id));
+  EXPECT_EQ(records_.back().resource, place);
+  ASSERT_FALSE(service_->add(admin_of(), "https://hooks.example:8443/x", {"none"}, "default"));
+  EXPECT_EQ(records_.back().resource, "https://hooks.example:8443");
 }
 
 TEST_F(WebhookServiceTest, RefusesWhatItCannotServe) {
