@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -225,7 +224,7 @@ class WebhookSender::Impl {
       co_return kTroubleMs;
     }
     for (webhook::Job& job : due->jobs) {
-      busy_.insert(job.row.webhook_id);
+      busy_.emplace(job.row.webhook_id, job.row.tenant);
       asio::co_spawn(context_, send(std::move(job)), [](const std::exception_ptr& failure) {
         if (failure) {
           log::error("a webhook's message ended with an exception");
@@ -334,7 +333,7 @@ class WebhookSender::Impl {
   asio::io_context context_{1};
   // Of the context's thread.
   asio::steady_timer timer_;
-  std::set<std::string> busy_;  // webhooks with a message on its way
+  webhook::OnTheirWay busy_;
   UnixMillis next_round_ms_ = 0;
   bool woken_ = false;
   bool stopping_ = false;

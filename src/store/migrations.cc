@@ -187,6 +187,20 @@ CREATE TABLE people (
 ) STRICT)sql",
 };
 
+// What is due is asked for after every message, and the list by every administrator.
+constexpr std::array<std::string_view, 4> kDeliveryIndexes{
+    R"sql(
+CREATE INDEX webhook_deliveries_due
+ON webhook_deliveries (webhook_id, next_ms, created_ms, delivery_id) WHERE state = 'waiting')sql",
+    R"sql(
+CREATE INDEX webhook_deliveries_next ON webhook_deliveries (next_ms) WHERE state = 'waiting')sql",
+    R"sql(
+CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (created_ms, delivery_id))sql",
+    R"sql(
+CREATE INDEX webhook_deliveries_newest_of_tenant
+ON webhook_deliveries (tenant, created_ms, delivery_id))sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -196,6 +210,7 @@ constexpr std::array kMigrations{
     Migration{6, "webhooks and their deliveries", kWebhooks},
     Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
     Migration{8, "people who sign in", kPeople},
+    Migration{9, "indexes of deliveries", kDeliveryIndexes},
 };
 
 }  // namespace

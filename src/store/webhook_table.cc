@@ -59,14 +59,14 @@ struct BoundDelivery {
   }
 };
 
-// Runs "SELECT columns FROM webhook_deliveries <rest>" with two numbers bound to :x and :y.
+// Runs "SELECT columns FROM webhook_deliveries <rest>", in which `bind` binds what it names.
+template <class Bind>
 std::vector<DeliveryRow> select_deliveries(soci::session& session, const std::string& rest,
-                                           long long x, long long y) {
+                                           const Bind& bind) {
   BoundDelivery bound;
   soci::statement statement(session);
   bound.bind_all(statement, kInto);
-  statement.exchange(soci::use(x, "x"));
-  statement.exchange(soci::use(y, "y"));
+  bind(statement);
   statement.alloc();
   statement.prepare("SELECT " + std::string(kDeliveryColumns) + " FROM webhook_deliveries " + rest);
   statement.define_and_bind();
@@ -148,14 +148,32 @@ Result<bool> WebhookTable::insert_delivery(const DeliveryRow& row) {
   });
 }
 
-Result<std::vector<DeliveryRow>> WebhookTable::due_deliveries(UnixMillis now_ms,
-                                                              std::int64_t count) {
+Result<std::vector<DeliveryRow>> WebhookTable::due_deliveries(UnixMillis now_ms) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<std::vector<DeliveryRow>> {
-    return select_deliveries(impl.session_,
-                             "WHERE state = 'waiting' AND next_ms <= :x "
-                             "ORDER BY next_ms, created_ms, delivery_id LIMIT :y",
-                             now_ms, count);
+    const long long now = now_ms;
+    return select_deliveries(
+        impl.session_,
+        "WHERE delivery_id IN (SELECT (SELECT one.delivery_id FROM webhook_deliveries AS one "
+        "WHERE one.webhook_id = webhooks.webhook_id AND one.state = 'waiting' "
+        "AND one.next_ms <= :now "
+        "ORDER BY one.next_ms, one.created_ms, one.delivery_id LIMIT 1) FROM webhooks) "
+        "ORDER BY next_ms, created_ms, delivery_id",
+        [&](soci::statement& statement) { statement.exchange(soci::use(now, "now")); });
+  });
+}
+
+Result<std::int64_t> WebhookTable::count_waiting(std::string_view webhook_id,
+                                                 std::string_view event) {
+  Database::Impl& impl = *database_.impl_;
+  return impl.guarded([&]() -> Result<std::int64_t> {
+    const std::string wanted(webhook_id);
+    const std::string named(event);
+    long long count = 0;
+    impl.session_ << "SELECT count(*) FROM webhook_deliveries "
+                     "WHERE webhook_id = :id AND event = :event AND state = 'waiting'",
+        soci::use(wanted), soci::use(named), soci::into(count);
+    return count;
   });
 }
 
@@ -192,13 +210,21 @@ Result<> WebhookTable::update_delivery(const DeliveryRow& row) {
       });
 }
 
-Result<std::vector<DeliveryRow>> WebhookTable::list_deliveries(std::int64_t count) {
+Result<std::vector<DeliveryRow>> WebhookTable::list_deliveries(std::string_view tenant,
+                                                               std::int64_t count) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<std::vector<DeliveryRow>> {
+    const std::string wanted(tenant);
+    const long long limit = count;
     return select_deliveries(impl.session_,
-                             "WHERE created_ms >= :x "
-                             "ORDER BY created_ms DESC, delivery_id DESC LIMIT :y",
-                             0, count);
+                             std::string(wanted.empty() ? "" : "WHERE tenant = :tenant ") +
+                                 "ORDER BY created_ms DESC, delivery_id DESC LIMIT :count",
+                             [&](soci::statement& statement) {
+                               if (!wanted.empty()) {
+                                 statement.exchange(soci::use(wanted, "tenant"));
+                               }
+                               statement.exchange(soci::use(limit, "count"));
+                             });
   });
 }
 

@@ -23,7 +23,8 @@ constexpr std::size_t kIdRandomBytes = 12;
 constexpr std::size_t kSecretRandomBytes = 32;
 constexpr std::size_t kWebhooksMax = 100;  // of one tenant
 constexpr std::int64_t kDeliveriesShown = 500;
-constexpr std::int64_t kDeliveriesKept = 10'000;
+constexpr std::int64_t kTestsWaitingMax = 10;  // of one webhook
+constexpr std::size_t kOnTheirWayOfTenantMax = 4;
 constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
 constexpr UnixMillis kKeptMs = 30 * kDayMs;
 // Before a key's end; the first is when its answers begin to warn (day 76 of 90).
@@ -217,6 +218,13 @@ Result<Json> WebhookService::test(const Actor& actor, const std::string& webhook
       [&](AuditedAction& action) -> Result<Json> {
         TRY(const store::WebhookRow row, find(actor, webhook_id));
         action.resource = with_origin(row.webhook_id, row.url);
+        TRY(const std::int64_t waiting, table_.count_waiting(row.webhook_id, kTest));
+        if (waiting >= kTestsWaitingMax) {
+          return fail(Code::resource_exhausted,
+                      fmt::format("{} test messages wait for this webhook already: see its "
+                                  "deliveries for what is wrong, or remove it",
+                                  waiting));
+        }
         TRY(const std::string subject, new_id("test_"));
         CHECK_OK(queue(row, kTest, subject, {{"message", "This is a test."}}));
         return Json{{"webhook", row.webhook_id}, {"subject", subject}};
@@ -224,19 +232,20 @@ Result<Json> WebhookService::test(const Actor& actor, const std::string& webhook
 }
 
 Result<Json> WebhookService::deliveries(const Actor& actor) {
-  return identity::audited<Json>(append_, actor,
-                                 {audit::Operation::read, "webhook.deliveries", "", ""},
-                                 [&](AuditedAction&) -> Result<Json> {
-                                   TRY(const auto rows, table_.list_deliveries(kDeliveriesKept));
-                                   Json list = Json::array();
-                                   for (const store::DeliveryRow& row : rows) {
-                                     if (identity::reaches(actor.tenant, TenantId(row.tenant)) &&
-                                         list.size() < kDeliveriesShown) {
-                                       list.push_back(delivery_json(row));
-                                     }
-                                   }
-                                   return list;
-                                 });
+  return identity::audited<Json>(
+      append_, actor, {audit::Operation::read, "webhook.deliveries", "", ""},
+      [&](AuditedAction&) -> Result<Json> {
+        const bool home = actor.tenant.value() == identity::kHomeTenant;
+        TRY(const auto rows,
+            table_.list_deliveries(home ? "" : actor.tenant.value(), kDeliveriesShown));
+        Json list = Json::array();
+        for (const store::DeliveryRow& row : rows) {
+          if (identity::reaches(actor.tenant, TenantId(row.tenant))) {
+            list.push_back(delivery_json(row));
+          }
+        }
+        return list;
+      });
 }
 
 Result<bool> WebhookService::queue(const store::WebhookRow& webhook, std::string_view event,
@@ -294,17 +303,27 @@ Result<> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>&
   return {};
 }
 
-Result<DueJobs> WebhookService::take_due(std::size_t count, const std::set<std::string>& busy) {
+Result<DueJobs> WebhookService::take_due(std::size_t count, const OnTheirWay& busy) {
   const UnixMillis now_ms = clock_.unix_ms();
-  TRY(const auto rows, table_.due_deliveries(now_ms, kDeliveriesKept));
+  TRY(auto rows, table_.due_deliveries(now_ms));
   TRY(const auto webhooks, table_.list_webhooks());
-  std::set<std::string> taken = busy;
+  std::erase_if(rows, [&](const store::DeliveryRow& row) { return busy.contains(row.webhook_id); });
+  std::map<std::string, std::size_t> of_tenant;
+  for (const auto& [webhook_id, tenant] : busy) {
+    ++of_tenant[tenant];
+  }
   DueJobs due;
-  for (const store::DeliveryRow& row : rows) {
+  while (due.jobs.size() < count && !rows.empty()) {
+    const auto next = std::ranges::min_element(  // the longest due of these
+        rows, {}, [&](const store::DeliveryRow& row) { return of_tenant[row.tenant]; });
+    const store::DeliveryRow row = *next;
+    rows.erase(next);
     const auto webhook =
         std::ranges::find(webhooks, row.webhook_id, &store::WebhookRow::webhook_id);
-    if (due.jobs.size() >= count || webhook == webhooks.end() ||
-        !taken.insert(row.webhook_id).second) {
+    if (of_tenant[row.tenant] >= kOnTheirWayOfTenantMax) {
+      break;  // and no other tenant has fewer
+    }
+    if (webhook == webhooks.end()) {
       continue;
     }
     Job job{.row = row, .url = webhook->url, .secret = Secret(), .intent = {}};
@@ -318,6 +337,7 @@ Result<DueJobs> WebhookService::take_due(std::size_t count, const std::set<std::
       continue;
     }
     job.secret = *std::move(secret);
+    ++of_tenant[row.tenant];
     due.jobs.push_back(std::move(job));
   }
   TRY(const auto next_ms, table_.next_due_ms(now_ms));

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +23,9 @@
 #include "webhook/message.h"
 
 namespace deepmoat::webhook {
+
+// Webhooks with a message on its way, and their tenants.
+using OnTheirWay = std::map<std::string, std::string>;
 
 // One message to send now. Its audit intent is durable.
 struct Job {
@@ -60,7 +63,7 @@ class WebhookService {
                    const std::vector<std::string>& events, const std::string& tenant);
   Result<Json> list(const identity::Actor& actor);
   Result<Json> remove(const identity::Actor& actor, const std::string& webhook_id);
-  // Queues a "webhook.test".
+  // Queues a "webhook.test". Code::resource_exhausted when ten of them wait for it.
   Result<Json> test(const identity::Actor& actor, const std::string& webhook_id);
   // The newest first, at most 500.
   Result<Json> deliveries(const identity::Actor& actor);
@@ -73,8 +76,10 @@ class WebhookService {
   // those that live a day or less, nor those that were rotated.
   Result<> announce_expiring(const std::vector<identity::KeyInfo>& keys);
 
-  // For the sender: at most `count`, one of a webhook, none of `busy` webhooks.
-  Result<DueJobs> take_due(std::size_t count, const std::set<std::string>& busy);
+  // For the sender: at most `count`, one of a webhook, none of those that are busy, with these four
+  // of a tenant. First of those tenants that have the fewest on their way, so that the slow
+  // receivers of one do not hold up another's messages.
+  Result<DueJobs> take_due(std::size_t count, const OnTheirWay& busy);
   // May be repeated after an error.
   Result<> note(const Job& job, const Outcome& outcome);
 

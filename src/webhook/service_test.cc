@@ -54,7 +54,7 @@ class WebhookServiceTest : public testing::Test {
     return added.value_or(WebhookService::Json());
   }
 
-  std::vector<Job> due(const std::set<std::string>& busy = {}) {
+  std::vector<Job> due(const OnTheirWay& busy = {}) {
     auto taken = service_->take_due(8, busy);
     EXPECT_TRUE(taken);
     return std::move(taken->jobs);
@@ -150,7 +150,7 @@ TEST_F(WebhookServiceTest, SendsTriesAgainAndThenIsDone) {
   const auto added = add();
   ASSERT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of(), {{"incident", "inc_1"}}), 1U);
   EXPECT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of(), {}), 0U) << "announced already";
-  EXPECT_TRUE(due({added.at("id").get<std::string>()}).empty()) << "one at a time";
+  EXPECT_TRUE(due({{added.at("id").get<std::string>(), "default"}}).empty()) << "one at a time";
 
   auto jobs = due();
   ASSERT_EQ(jobs.size(), 1U);
@@ -182,6 +182,61 @@ TEST_F(WebhookServiceTest, SendsTriesAgainAndThenIsDone) {
     }
   }
   EXPECT_EQ(outcomes, (std::vector<std::string>{"500", "204"}));
+}
+
+TEST_F(WebhookServiceTest, ATenantWithSlowReceiversHoldsUpNobodyElse) {
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(service_->test(admin_of("hr"), add("hr").at("id")));
+  }
+  clock_.advance_ms(60'000);
+  const auto ours = add();
+  ASSERT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of(), {}), 1U);
+  const auto count = [](const std::vector<Job>& jobs, const std::string& tenant) {
+    return std::ranges::count(jobs, tenant, [](const Job& job) { return job.row.tenant; });
+  };
+  const auto first = due();  // eight places: four are the most of a tenant
+  EXPECT_EQ(count(first, "hr"), 4);
+  EXPECT_EQ(count(first, "default"), 1);
+  OnTheirWay busy;
+  for (const Job& job : first) {
+    busy.emplace(job.row.webhook_id, job.row.tenant);
+  }
+  EXPECT_TRUE(due(busy).empty());
+  busy.erase(ours.at("id").get<std::string>());
+  auto one = service_->take_due(1, busy);
+  ASSERT_EQ(one->jobs.size(), 1U);
+  EXPECT_EQ(one->jobs[0].row.event, "key.leaked");
+  busy.clear();
+  EXPECT_EQ(service_->take_due(2, busy)->jobs.at(1).row.tenant, "default") << "one after the other";
+}
+
+TEST_F(WebhookServiceTest, FewTestsWaitForOneWebhook) {
+  const auto dead = add("hr").at("id").get<std::string>();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(service_->test(admin_of("hr"), dead));
+  }
+  EXPECT_EQ(service_->test(admin_of("hr"), dead).error().code, Code::resource_exhausted);
+  EXPECT_EQ(records_.back().outcome, audit::Outcome::refused);
+  for (const Job& job : due()) {
+    ASSERT_TRUE(service_->note(job, {.status = 204}));
+  }
+  EXPECT_TRUE(service_->test(admin_of("hr"), dead));
+}
+
+TEST_F(WebhookServiceTest, NobodyHidesWhatBecameOfAnothersMessages) {
+  add("hr");
+  ASSERT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of("hr"), {}), 1U);
+  clock_.advance_ms(1);
+  const auto other = add("it").at("id").get<std::string>();
+  for (int i = 0; i < 510; ++i) {
+    ASSERT_TRUE(service_->test(admin_of("it"), other));
+    for (const Job& job : due()) {
+      ASSERT_TRUE(service_->note(job, {.status = job.row.tenant == "it" ? 204 : 0,
+                                       .error = job.row.tenant == "it" ? "" : "refused"}));
+    }
+  }
+  EXPECT_EQ(service_->deliveries(admin_of("hr"))->size(), 1U);
+  EXPECT_EQ(service_->deliveries(admin_of("it"))->size(), 500U);
 }
 
 TEST_F(WebhookServiceTest, GivesUpAfterADay) {
