@@ -92,11 +92,14 @@ webhook::Outcome judge(unsigned status) {
   return outcome;
 }
 
-// Plain HTTP was allowed for this machine's own addresses; a name must not lead elsewhere.
-std::vector<Tcp::endpoint> allowed_endpoints(const Tcp::resolver::results_type& found, bool tls) {
+// Plain HTTP was allowed for this machine's own addresses; a name must not lead elsewhere. And the
+// owner of a name decides anew each time where it leads.
+std::vector<Tcp::endpoint> allowed_endpoints(const Tcp::resolver::results_type& found, bool tls,
+                                             webhook::Reach reach) {
   std::vector<Tcp::endpoint> endpoints;
   for (const auto& entry : found) {
-    if (tls || entry.endpoint().address().is_loopback()) {
+    const asio::ip::address address = entry.endpoint().address();
+    if ((tls || address.is_loopback()) && webhook::may_reach(address, reach)) {
       endpoints.push_back(entry.endpoint());
     }
   }
@@ -287,9 +290,9 @@ class WebhookSender::Impl {
     if (error) {
       co_return failed("resolve", error);
     }
-    const std::vector<Tcp::endpoint> endpoints = allowed_endpoints(found, address->tls);
+    const std::vector<Tcp::endpoint> endpoints = allowed_endpoints(found, address->tls, job.reach);
     if (endpoints.empty()) {
-      co_return webhook::Outcome{.error = "plain http: the name leads to another machine"};
+      co_return webhook::Outcome{.error = "the name leads to where this webhook may not go"};
     }
     TlsStream stream(context_, *tls_);
     beast::tcp_stream& lowest = stream.next_layer();

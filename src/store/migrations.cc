@@ -201,6 +201,12 @@ CREATE INDEX webhook_deliveries_newest_of_tenant
 ON webhook_deliveries (tenant, created_ms, delivery_id))sql",
 };
 
+// Those of the home tenant were added by its administrators; of the others nobody knows by whom.
+constexpr std::array<std::string_view, 2> kInternalWebhooks{
+    "ALTER TABLE webhooks ADD COLUMN internal INTEGER NOT NULL DEFAULT 0",
+    "UPDATE webhooks SET internal = 1 WHERE tenant = 'default'",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -211,6 +217,7 @@ constexpr std::array kMigrations{
     Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
     Migration{8, "people who sign in", kPeople},
     Migration{9, "indexes of deliveries", kDeliveryIndexes},
+    Migration{10, "webhooks that may lead to internal addresses", kInternalWebhooks},
 };
 
 }  // namespace

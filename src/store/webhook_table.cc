@@ -7,7 +7,7 @@ namespace deepmoat::store {
 namespace {
 
 constexpr std::string_view kWebhookColumns =
-    "webhook_id, tenant, url, events, sealed_secret, created_by, created_ms";
+    "webhook_id, tenant, url, events, sealed_secret, created_by, created_ms, internal";
 constexpr std::string_view kDeliveryColumns =
     "delivery_id, webhook_id, tenant, event, subject, body, created_ms, state, attempts, next_ms, "
     "last_ms, last_status, last_error";
@@ -84,10 +84,12 @@ Result<> WebhookTable::insert_webhook(const WebhookRow& row) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<> {
     const long long created_ms = row.created_ms;
+    const int internal = row.internal ? 1 : 0;
     impl.session_ << "INSERT INTO webhooks (" + std::string(kWebhookColumns) +
-                         ") VALUES (:a, :b, :c, :d, :e, :f, :g)",
+                         ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h)",
         soci::use(row.webhook_id), soci::use(row.tenant), soci::use(row.url), soci::use(row.events),
-        soci::use(row.sealed_secret), soci::use(row.created_by), soci::use(created_ms);
+        soci::use(row.sealed_secret), soci::use(row.created_by), soci::use(created_ms),
+        soci::use(internal);
     return {};
   });
 }
@@ -97,16 +99,18 @@ Result<std::vector<WebhookRow>> WebhookTable::list_webhooks() {
   return impl.guarded([&]() -> Result<std::vector<WebhookRow>> {
     WebhookRow row;
     long long created_ms = 0;
+    int internal = 0;
     soci::statement statement =
         (impl.session_.prepare << "SELECT " + std::string(kWebhookColumns) +
                                       " FROM webhooks ORDER BY created_ms, webhook_id",
          soci::into(row.webhook_id), soci::into(row.tenant), soci::into(row.url),
          soci::into(row.events), soci::into(row.sealed_secret), soci::into(row.created_by),
-         soci::into(created_ms));
+         soci::into(created_ms), soci::into(internal));
     statement.execute(false);
     std::vector<WebhookRow> rows;
     while (statement.fetch()) {
       row.created_ms = created_ms;
+      row.internal = internal != 0;
       rows.push_back(row);
     }
     return rows;

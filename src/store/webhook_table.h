@@ -22,6 +22,7 @@ struct WebhookRow {
   std::string sealed_secret;  // hex; see webhook/service.cc for its place
   std::string created_by;
   UnixMillis created_ms = 0;
+  bool internal = false;  // may lead to this machine and into its networks
 
   bool operator==(const WebhookRow&) const = default;
 };

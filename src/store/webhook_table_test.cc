@@ -26,7 +26,8 @@ class WebhookTableTest : public testing::Test {
             .events = "key.leaked key.expiring",
             .sealed_secret = "00ff",
             .created_by = "boss",
-            .created_ms = 5};
+            .created_ms = 5,
+            .internal = id == "whk_1"};
   }
   static DeliveryRow delivery(const std::string& id, UnixMillis next_ms) {
     return {.delivery_id = id,

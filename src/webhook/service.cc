@@ -85,6 +85,7 @@ Json webhook_json(const store::WebhookRow& row) {
           {"url", row.url},
           {"events", split_events(row.events)},
           {"tenant", row.tenant},
+          {"internal", row.internal},
           {"created_by", row.created_by},
           {"created_at", row.created_ms / 1000}};
 }
@@ -138,8 +139,12 @@ AuditedAction sending(const Job& job) {
 }  // namespace
 
 WebhookService::WebhookService(store::Database& database, identity::AppendAudit append,
-                               crypto::FieldCipher& cipher, const Clock& clock)
-    : table_(database), append_(std::move(append)), cipher_(cipher), clock_(clock) {}
+                               crypto::FieldCipher& cipher, const Clock& clock, Reach of_tenants)
+    : table_(database),
+      append_(std::move(append)),
+      cipher_(cipher),
+      clock_(clock),
+      of_tenants_(of_tenants) {}
 
 Result<Json> WebhookService::add(const Actor& actor, const std::string& url,
                                  const std::vector<std::string>& events,
@@ -147,13 +152,16 @@ Result<Json> WebhookService::add(const Actor& actor, const std::string& url,
   const auto body = [&](AuditedAction& action) -> Result<Json> {
     TRY(const Address address, parse_url(url));
     action.resource = origin_of(address);
+    const bool home = actor.tenant.value() == identity::kHomeTenant;
+    CHECK_OK(check_reach(address, home ? Reach::everything : of_tenants_));
     CHECK_OK(identity::check_name("tenant", tenant));
     if (!identity::reaches(actor.tenant, TenantId(tenant))) {
       return fail(Code::permission_denied,
                   "tenant: webhooks of another tenant need an "
                   "administrator of tenant \"default\"");
     }
-    store::WebhookRow row{.tenant = tenant, .url = url, .created_by = actor.operator_id};
+    store::WebhookRow row{
+        .tenant = tenant, .url = url, .created_by = actor.operator_id, .internal = home};
     TRY(row.events, join_events(events));
     TRY(const auto others, table_.list_webhooks());
     if (static_cast<std::size_t>(std::ranges::count(others, tenant, &store::WebhookRow::tenant)) >=
@@ -326,7 +334,11 @@ Result<DueJobs> WebhookService::take_due(std::size_t count, const OnTheirWay& bu
     if (webhook == webhooks.end()) {
       continue;
     }
-    Job job{.row = row, .url = webhook->url, .secret = Secret(), .intent = {}};
+    Job job{.row = row,
+            .url = webhook->url,
+            .secret = Secret(),
+            .reach = webhook->internal ? Reach::everything : of_tenants_,
+            .intent = {}};
     TRY(job.intent, identity::begin_action(append_, sender_actor(row), sending(job)));
     const auto sealed = from_hex(webhook->sealed_secret);
     auto secret = sealed ? cipher_.open(place_of_secret(*webhook), *sealed)

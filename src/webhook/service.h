@@ -21,6 +21,7 @@
 #include "identity/key_service.h"
 #include "store/webhook_table.h"
 #include "webhook/message.h"
+#include "webhook/reach.h"
 
 namespace deepmoat::webhook {
 
@@ -32,6 +33,7 @@ struct Job {
   store::DeliveryRow row;
   std::string url;
   Secret secret;
+  Reach reach = Reach::internet;
   audit::Record intent;
 };
 
@@ -50,9 +52,11 @@ class WebhookService {
  public:
   using Json = nlohmann::ordered_json;
 
-  // All outlive it.
+  // All outlive it. `of_tenants`: how far webhooks lead that administrators of other tenants than
+  // the home tenant add.
   WebhookService(store::Database& database, identity::AppendAudit append,
-                 crypto::FieldCipher& cipher, const Clock& clock);
+                 crypto::FieldCipher& cipher, const Clock& clock,
+                 Reach of_tenants = Reach::internet);
 
   // Called on this thread whenever something new waits to be sent.
   void on_queued(std::function<void()> wake) { wake_ = std::move(wake); }
@@ -95,6 +99,7 @@ class WebhookService {
   identity::AppendAudit append_;
   crypto::FieldCipher& cipher_;
   const Clock& clock_;
+  const Reach of_tenants_;
   std::function<void()> wake_;
 };
 
