@@ -35,6 +35,7 @@ namespace {
 using Tcp = asio::ip::tcp;
 using TlsStream = ssl::stream<beast::tcp_stream>;
 using Request = http::request<http::string_body>;
+using Keys = std::vector<identity::KeyInfo>;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::int64_t kRoundMs = 3'600'000;  // notices of keys that end, and what can be forgotten
@@ -198,19 +199,40 @@ class WebhookSender::Impl {
     if (clock_.unix_ms() < next_round_ms_) {
       co_return true;
     }
-    std::move_only_function<Result<>()> work = [this]() -> Result<> {
-      TRY(const std::vector<identity::KeyInfo> keys, keys_());
-      CHECK_OK(webhooks_.announce_expiring(keys));
-      return webhooks_.prune();
-    };
-    const Result<> done = co_await run_blocking<Result<>>(blocking_, std::move(work));
-    if (!done) {
+    std::move_only_function<Result<Keys>()> list = [this] { return keys_(); };
+    Result<Keys> listed = co_await run_blocking<Result<Keys>>(blocking_, std::move(list));
+    Result<> announced = {};
+    if (listed) {
+      announced = co_await announce_expiring(*std::move(listed));
+    } else {
+      announced = std::unexpected(listed.error());
+    }
+    if (!announced) {
       log::error("webhooks: keys that end could not be announced",
-                 {{"error", done.error().message}});
+                 {{"error", announced.error().message}});
       co_return false;
     }
     next_round_ms_ = clock_.unix_ms() + kRoundMs;
     co_return true;
+  }
+
+  // In pieces: between two of them what others ask of the database's thread is done.
+  asio::awaitable<Result<>> announce_expiring(Keys keys) {
+    const auto shared = std::make_shared<const Keys>(std::move(keys));
+    for (std::size_t at = 0; at < shared->size() && !stopping_;) {
+      std::move_only_function<Result<std::size_t>()> announce = [this, shared, at] {
+        return webhooks_.announce_expiring(*shared, at);
+      };
+      const Result<std::size_t> next =
+          co_await run_blocking<Result<std::size_t>>(blocking_, std::move(announce));
+      if (!next) {
+        co_return std::unexpected(next.error());
+      }
+      at = *next;
+    }
+    std::move_only_function<Result<>()> prune = [this] { return webhooks_.prune(); };
+    const Result<> pruned = co_await run_blocking<Result<>>(blocking_, std::move(prune));
+    co_return pruned;
   }
 
   // Begins to send what is due; how long to wait before it is asked for again.

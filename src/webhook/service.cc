@@ -29,6 +29,7 @@ constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
 constexpr UnixMillis kKeptMs = 30 * kDayMs;
 // Before a key's end; the first is when its answers begin to warn (day 76 of 90).
 constexpr std::array<std::int64_t, 3> kNoticeDays{1, 7, identity::kKeyNoticeMs / kDayMs};
+constexpr std::size_t kNoticesAtOnce = 200;
 constexpr std::size_t kErrorBytesMax = 200;
 
 Result<std::string> new_id(std::string_view prefix) {
@@ -131,6 +132,18 @@ std::string with_origin(const std::string& name, const std::string& url) {
   return address ? name + " " + origin_of(*address) : name;
 }
 
+// How many days of notice a key is due for; 0: none, or its end is no news.
+std::int64_t notice_days(const identity::KeyInfo& key, UnixMillis now_ms) {
+  const bool short_lived = key.expires_ms - key.created_ms <= kDayMs;
+  const bool rotated = key.overlap_until_ms != 0;  // its owner has the next one
+  if (key.state != identity::KeyState::active || short_lived || rotated) {
+    return 0;
+  }
+  const auto* const stage = std::ranges::find_if(
+      kNoticeDays, [&](std::int64_t days) { return key.expires_ms - now_ms <= days * kDayMs; });
+  return stage == kNoticeDays.end() ? 0 : *stage;
+}
+
 AuditedAction sending(const Job& job) {
   return {audit::Operation::execute, "webhook.deliver",
           with_origin(job.row.webhook_id + " " + job.row.event, job.url), ""};
@@ -140,7 +153,8 @@ AuditedAction sending(const Job& job) {
 
 WebhookService::WebhookService(store::Database& database, identity::AppendAudit append,
                                crypto::FieldCipher& cipher, const Clock& clock, Reach of_tenants)
-    : table_(database),
+    : database_(database),
+      table_(database),
       append_(std::move(append)),
       cipher_(cipher),
       clock_(clock),
@@ -276,9 +290,12 @@ Result<bool> WebhookService::queue(const store::WebhookRow& webhook, std::string
   return fresh;
 }
 
-Result<std::size_t> WebhookService::announce(std::string_view event, const std::string& subject,
-                                             const identity::KeyInfo& key, Json more) {
-  TRY(const auto webhooks, table_.list_webhooks());
+// `asked`: counts the webhooks that were to be told, whether they had been before or not.
+Result<std::size_t> WebhookService::queue_for_all(const std::vector<store::WebhookRow>& webhooks,
+                                                  std::string_view event,
+                                                  const std::string& subject,
+                                                  const identity::KeyInfo& key, const Json& more,
+                                                  std::size_t* asked) {
   Json content = {{"key", key_json(key)}};
   if (more.is_object()) {
     content.update(more);
@@ -288,27 +305,42 @@ Result<std::size_t> WebhookService::announce(std::string_view event, const std::
     if (wants(webhook, event) && identity::reaches(TenantId(webhook.tenant), key.tenant)) {
       TRY(const bool fresh, queue(webhook, event, subject, content));
       queued += fresh ? 1 : 0;
+      *asked += 1;
     }
   }
   return queued;
 }
 
-Result<> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>& keys) {
-  for (const identity::KeyInfo& key : keys) {
-    const std::int64_t left_ms = key.expires_ms - clock_.unix_ms();
-    const bool short_lived = key.expires_ms - key.created_ms <= kDayMs;  // its end is no news
-    const bool rotated = key.overlap_until_ms != 0;  // its owner has the next one
-    if (key.state != identity::KeyState::active || short_lived || rotated) {
-      continue;
+Result<std::size_t> WebhookService::announce(std::string_view event, const std::string& subject,
+                                             const identity::KeyInfo& key, Json more) {
+  TRY(const auto webhooks, table_.list_webhooks());
+  std::size_t queued = 0;
+  std::size_t asked = 0;
+  CHECK_OK(database_.transaction([&]() -> Result<> {
+    TRY(queued, queue_for_all(webhooks, event, subject, key, more, &asked));
+    return {};
+  }));
+  return queued;
+}
+
+Result<std::size_t> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>& keys,
+                                                      std::size_t from) {
+  TRY(const auto webhooks, table_.list_webhooks());
+  const UnixMillis now_ms = clock_.unix_ms();
+  std::size_t at = from;
+  const auto piece = [&]() -> Result<> {
+    for (std::size_t asked = 0; at < keys.size() && asked < kNoticesAtOnce; ++at) {
+      const std::int64_t days = notice_days(keys[at], now_ms);
+      if (days != 0) {
+        const std::string subject = fmt::format("{} {}d", keys[at].key_id.value(), days);
+        CHECK_OK(queue_for_all(webhooks, kKeyExpiring, subject, keys[at], {{"within_days", days}},
+                               &asked));
+      }
     }
-    const auto* const stage = std::ranges::find_if(
-        kNoticeDays, [&](std::int64_t days) { return left_ms <= days * kDayMs; });
-    if (stage != kNoticeDays.end()) {
-      const std::string subject = fmt::format("{} {}d", key.key_id.value(), *stage);
-      CHECK_OK(announce(kKeyExpiring, subject, key, {{"within_days", *stage}}));
-    }
-  }
-  return {};
+    return {};
+  };
+  CHECK_OK(database_.transaction(piece));
+  return at;
 }
 
 Result<DueJobs> WebhookService::take_due(std::size_t count, const OnTheirWay& busy) {

@@ -77,8 +77,10 @@ class WebhookService {
   Result<std::size_t> announce(std::string_view event, const std::string& subject,
                                const identity::KeyInfo& key, Json more);
   // Announces the keys that end within 14 days, again within a week, and again within a day; not
-  // those that live a day or less, nor those that were rotated.
-  Result<> announce_expiring(const std::vector<identity::KeyInfo>& keys);
+  // those that live a day or less, nor those that were rotated. Begins at the key `from` and ends
+  // after some hundred messages, so that others get their turn on this thread; says where to go on.
+  Result<std::size_t> announce_expiring(const std::vector<identity::KeyInfo>& keys,
+                                        std::size_t from);
 
   // For the sender: at most `count`, one of a webhook, none of those that are busy, with these four
   // of a tenant. First of those tenants that have the fewest on their way, so that the slow
@@ -92,9 +94,14 @@ class WebhookService {
 
  private:
   Result<store::WebhookRow> find(const identity::Actor& actor, const std::string& webhook_id);
+  Result<std::size_t> queue_for_all(const std::vector<store::WebhookRow>& webhooks,
+                                    std::string_view event, const std::string& subject,
+                                    const identity::KeyInfo& key, const Json& more,
+                                    std::size_t* asked);
   Result<bool> queue(const store::WebhookRow& webhook, std::string_view event,
                      const std::string& subject, Json content);
 
+  store::Database& database_;
   store::WebhookTable table_;
   identity::AppendAudit append_;
   crypto::FieldCipher& cipher_;

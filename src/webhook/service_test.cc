@@ -300,7 +300,7 @@ TEST_F(WebhookServiceTest, TellsOfKeysThatEndOnceAStage) {
   add();
   auto key = key_of();
   const auto announced = [&] {
-    EXPECT_TRUE(service_->announce_expiring({key}));
+    EXPECT_EQ(*service_->announce_expiring({key}, 0), 1U);
     return service_->deliveries(admin_of())->size();
   };
   clock_.advance_ms(-4 * kDayMs - 1);
@@ -322,6 +322,25 @@ TEST_F(WebhookServiceTest, TellsOfKeysThatEndOnceAStage) {
   key.state = identity::KeyState::active;
   key.created_ms = key.expires_ms - kDayMs / 2;  // was made for half a day
   EXPECT_EQ(announced(), 3U);
+}
+
+// One thread does all work with the database, and the revocation of a leaked key waits for it.
+TEST_F(WebhookServiceTest, ManyKeysThatEndAreAnnouncedInPieces) {
+  add();
+  add();
+  std::vector<identity::KeyInfo> keys(1000, key_of());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    keys[i].key_id = KeyId("key_" + std::to_string(i));
+  }
+  std::size_t pieces = 0;
+  for (std::size_t at = 0; at < keys.size(); ++pieces) {
+    const auto next = service_->announce_expiring(keys, at);
+    ASSERT_TRUE(next);
+    ASSERT_GT(*next, at);
+    at = *next;
+  }
+  EXPECT_EQ(pieces, 10U) << "200 messages each";
+  EXPECT_EQ(store::WebhookTable(*database_).list_deliveries("", 9'999)->size(), 2000U);
 }
 
 TEST_F(WebhookServiceTest, ATestIsQueuedForOneWebhook) {
