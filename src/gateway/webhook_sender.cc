@@ -16,6 +16,7 @@
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <future>
 #include <thread>
@@ -23,6 +24,7 @@
 
 #include "base/log.h"
 #include "gateway/blocking.h"
+#include "gateway/name_lookup.h"
 
 namespace deepmoat::gateway {
 
@@ -36,6 +38,7 @@ using Tcp = asio::ip::tcp;
 using TlsStream = ssl::stream<beast::tcp_stream>;
 using Request = http::request<http::string_body>;
 using Keys = std::vector<identity::KeyInfo>;
+using Deadline = std::chrono::steady_clock::time_point;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::int64_t kRoundMs = 3'600'000;  // notices of keys that end, and what can be forgotten
@@ -95,21 +98,26 @@ webhook::Outcome judge(unsigned status) {
 
 // Plain HTTP was allowed for this machine's own addresses; a name must not lead elsewhere. And the
 // owner of a name decides anew each time where it leads.
-std::vector<Tcp::endpoint> allowed_endpoints(const Tcp::resolver::results_type& found, bool tls,
-                                             webhook::Reach reach) {
+std::vector<Tcp::endpoint> allowed_endpoints(const NameLookup::Addresses& found,
+                                             const webhook::Address& to, webhook::Reach reach) {
   std::vector<Tcp::endpoint> endpoints;
-  for (const auto& entry : found) {
-    const asio::ip::address address = entry.endpoint().address();
-    if ((tls || address.is_loopback()) && webhook::may_reach(address, reach)) {
-      endpoints.push_back(entry.endpoint());
+  std::uint16_t port = 0;
+  std::from_chars(to.port.data(), to.port.data() + to.port.size(), port);  // parse_url() saw it
+  for (const asio::ip::address& address : found) {
+    if ((to.tls || address.is_loopback()) && webhook::may_reach(address, reach)) {
+      endpoints.emplace_back(address, port);
     }
   }
   return endpoints;
 }
 
+Deadline deadline_in(const asio::any_io_executor& executor, std::chrono::seconds patience) {
+  return asio::steady_timer(executor, patience).expiry();
+}
+
 // Sends the request and reads the status line. `stream`: connected, and its handshake done.
 template <class Stream>
-asio::awaitable<webhook::Outcome> exchange(Stream& stream, Request request) {
+asio::awaitable<webhook::Outcome> exchange(Stream& stream, Request request, Deadline deadline) {
   auto [write_error, written] = co_await http::async_write(stream, request, kAwait);
   if (write_error) {
     co_return failed("send", write_error);
@@ -123,7 +131,8 @@ asio::awaitable<webhook::Outcome> exchange(Stream& stream, Request request) {
   }
   const webhook::Outcome outcome = judge(parser.get().result_int());
   // The status is the answer. The rest is read so that the receiver can finish it in peace.
-  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
+  beast::get_lowest_layer(stream).expires_at(
+      std::min(deadline, deadline_in(stream.get_executor(), std::chrono::seconds(1))));
   [[maybe_unused]] const auto rest = co_await http::async_read(stream, buffer, parser, kAwait);
   co_return outcome;
 }
@@ -299,41 +308,37 @@ class WebhookSender::Impl {
       co_return webhook::Outcome{.error = address.error().message};
     }
     Request request = make_request(job, *address, clock_);
-    const auto resolver = std::make_shared<Tcp::resolver>(context_);
-    asio::steady_timer deadline(context_);
-    deadline.expires_after(std::chrono::seconds(options_.timeout_s));
-    deadline.async_wait([resolver](boost::system::error_code late) {
-      if (!late) {
-        resolver->cancel();
-      }
-    });
-    auto [error, found] = co_await resolver->async_resolve(address->host, address->port, kAwait);
-    deadline.cancel();
-    if (error) {
-      co_return failed("resolve", error);
+    // One bound over all of it, from here to the status line.
+    const std::chrono::seconds patience(options_.timeout_s);
+    const Deadline deadline = deadline_in(context_.get_executor(), patience);
+    const Result<NameLookup::Addresses> found =
+        co_await names_.look_up(job.row.tenant, address->host, patience);
+    if (!found) {
+      co_return webhook::Outcome{.error = "resolve: " + found.error().message};
     }
-    const std::vector<Tcp::endpoint> endpoints = allowed_endpoints(found, address->tls, job.reach);
+    const std::vector<Tcp::endpoint> endpoints = allowed_endpoints(*found, *address, job.reach);
     if (endpoints.empty()) {
       co_return webhook::Outcome{.error = "the name leads to where this webhook may not go"};
     }
     TlsStream stream(context_, *tls_);
     beast::tcp_stream& lowest = stream.next_layer();
-    lowest.expires_after(std::chrono::seconds(options_.timeout_s));
+    lowest.expires_at(deadline);
     auto [connect_error, endpoint] = co_await lowest.async_connect(endpoints, kAwait);
     if (connect_error) {
       co_return failed("connect", connect_error);
     }
     if (!address->tls) {
-      webhook::Outcome outcome = co_await exchange(lowest, std::move(request));
+      webhook::Outcome outcome = co_await exchange(lowest, std::move(request), deadline);
       co_return outcome;
     }
-    webhook::Outcome outcome = co_await exchange_over_tls(stream, *address, std::move(request));
+    webhook::Outcome outcome =
+        co_await exchange_over_tls(stream, *address, std::move(request), deadline);
     co_return outcome;
   }
 
   static asio::awaitable<webhook::Outcome> exchange_over_tls(TlsStream& stream,
                                                              const webhook::Address& address,
-                                                             Request request) {
+                                                             Request request, Deadline deadline) {
     boost::system::error_code no_address;
     asio::ip::make_address(address.host, no_address);
     if (no_address) {  // an address has no place in the server name (RFC 6066, section 3)
@@ -345,7 +350,7 @@ class WebhookSender::Impl {
     if (error) {
       co_return failed("TLS", error);
     }
-    webhook::Outcome outcome = co_await exchange(stream, std::move(request));
+    webhook::Outcome outcome = co_await exchange(stream, std::move(request), deadline);
     co_return outcome;
   }
 
@@ -356,6 +361,7 @@ class WebhookSender::Impl {
   const WebhookSenderOptions options_;
   const std::shared_ptr<ssl::context> tls_;
   asio::io_context context_{1};
+  NameLookup names_;
   // Of the context's thread.
   asio::steady_timer timer_;
   webhook::OnTheirWay busy_;
