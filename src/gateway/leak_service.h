@@ -47,7 +47,8 @@ class LeakService {
   Result<Json> record(const identity::Actor& actor, const identity::LeakedKey& leaked,
                       const std::string& reason, audit::KeyUsage usage);
 
-  // Incidents of keys of tenants that the actor reaches. On the database's thread.
+  // Incidents of keys of tenants that the actor reaches; and, for the home tenant, {"id","fault"}
+  // of each record that does not verify. On the database's thread.
   Result<Json> list(const identity::Actor& actor);
   // The signed file as it stands. Code::not_found.
   Result<Json> show(const identity::Actor& actor, const std::string& id);
@@ -55,6 +56,7 @@ class LeakService {
   Result<Json> public_key(const identity::Actor& actor);
 
  private:
+  Json listed(const identity::Actor& actor, const std::string& id);
   Json successor_of(const identity::Actor& actor, const identity::LeakedKey& leaked);
   Json rotated_advice(const identity::KeyInfo& key);
 

@@ -172,6 +172,35 @@ def test_refusals_and_a_second_time(make_server):
     server.stop()
 
 
+def test_an_altered_record_hides_no_other(make_server):
+    server = make_server().start()
+    data = ("--data", server.data)
+    theirs = leak(server, server.key("user", "shop", "--tenant", "hr"))["incident"]["id"]
+    altered = leak(server, server.key("user", "till", "--tenant", "hr"))["incident"]["id"]
+    unreadable = leak(server, server.key("user", "bar", "--tenant", "hr"))["incident"]["id"]
+    copied = leak(server, server.key("user", "pub", "--tenant", "hr"))["incident"]["id"]
+    folder = server.data / "incidents"
+    text = (folder / f"{altered}.json").read_text(encoding="utf-8")
+    (folder / f"{altered}.json").write_text(text.replace('"till"', '"tell"'), encoding="utf-8")
+    (folder / f"{unreadable}.json").unlink()
+    (folder / f"{unreadable}.json").mkdir()
+    shutil.copy(folder / f"{theirs}.json", folder / f"{copied}.json")
+    with server.http(server.key("admin")) as admin:
+        rows = {r["id"]: r for r in admin.get("/admin/v1/incidents").json()["data"]}
+        assert set(rows) == {theirs, altered, unreadable, copied}
+        assert rows[theirs]["client_id"] == "shop" and "fault" not in rows[theirs]
+        assert "altered" in rows[altered]["fault"] and set(rows[altered]) == {"id", "fault"}
+        assert "cannot be read" in rows[unreadable]["fault"]
+        assert str(server.data) not in rows[unreadable]["fault"]
+        assert "copy" in rows[copied]["fault"]
+    with server.http(server.key("admin", "hr-admin", "--tenant", "hr")) as admin:
+        assert [r["id"] for r in admin.get("/admin/v1/incidents").json()["data"]] == [theirs]
+    listed = command("incident", "list", *data, check=False)
+    assert listed.returncode == 1 and "shop" in listed.stdout
+    assert listed.stdout.count("FAULT") == 3
+    server.stop()
+
+
 def test_what_a_leaked_administrator_did_is_in_the_report(make_server):
     server = make_server().start()
     admin_key = server.key("admin", "boss")
