@@ -66,7 +66,8 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Config& co
   successors_ = std::make_unique<identity::Successors>(*database_, append, *envelope_, *keys_,
                                                        folder.tls(), clock);
   leaks_ = std::make_unique<gateway::LeakService>(
-      gateway::LeakService::Parts{.keys = *keys_,
+      gateway::LeakService::Parts{.database = *database_,
+                                  .keys = *keys_,
                                   .append = append,
                                   .audit_folder = folder.audit(),
                                   .incident_folder = folder.incidents(),

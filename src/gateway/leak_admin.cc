@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "gateway/blocking.h"
 #include "gateway/successor.h"
 #include "wire/request_reader.h"
@@ -95,9 +96,9 @@ Result<Json> add_webhook(webhook::WebhookService& webhooks, const identity::Acto
 Result<Json> leak(LeakService& leaks, const identity::Actor& actor, const std::string& reference,
                   const std::string& body) {
   TRY(const std::string reason, reason_in(body));
-  TRY(const identity::LeakedKey leaked, leaks.withdraw(actor, reference, reason));
-  audit::KeyUsage usage = leaks.usage(leaked);
-  return leaks.record(actor, leaked, reason, std::move(usage));
+  TRY(const OpenLeak leaked, leaks.withdraw(actor, reference, reason));
+  TRY(audit::KeyUsage usage, leaks.usage(leaked));
+  return leaks.record(leaked, std::move(usage));
 }
 
 Response to_answer(const Result<Json>& result) {
@@ -116,25 +117,48 @@ asio::awaitable<Response> answer_leak(std::shared_ptr<const ReceivedCall> call,
   if (!*reason) {
     co_return to_response(wire::to_refusal(reason->error()));
   }
-  std::move_only_function<Result<identity::LeakedKey>()> withdraw = [=, &leaks] {
+  std::move_only_function<Result<OpenLeak>()> withdraw = [=, &leaks] {
     return leaks.withdraw(*actor, call->argument, **reason);
   };
-  Result<identity::LeakedKey> withdrawn =
-      co_await run_blocking<Result<identity::LeakedKey>>(services.blocking, std::move(withdraw));
+  Result<OpenLeak> withdrawn =
+      co_await run_blocking<Result<OpenLeak>>(services.blocking, std::move(withdraw));
   if (!withdrawn) {
     co_return to_response(wire::to_refusal(withdrawn.error()));
   }
-  const auto leaked = std::make_shared<const identity::LeakedKey>(*std::move(withdrawn));
-  std::move_only_function<audit::KeyUsage()> count = [=, &leaks] { return leaks.usage(*leaked); };
-  audit::KeyUsage counted =
-      co_await run_blocking<audit::KeyUsage>(*services.reports, std::move(count));
-  const auto usage = std::make_shared<audit::KeyUsage>(std::move(counted));
+  const auto leaked = std::make_shared<const OpenLeak>(*std::move(withdrawn));
+  std::move_only_function<Result<audit::KeyUsage>()> count = [=, &leaks] {
+    return leaks.usage(*leaked);
+  };
+  Result<audit::KeyUsage> counted =
+      co_await run_blocking<Result<audit::KeyUsage>>(*services.reports, std::move(count));
+  if (!counted) {
+    co_return to_response(wire::to_refusal(counted.error()));
+  }
+  const auto usage = std::make_shared<audit::KeyUsage>(*std::move(counted));
   std::move_only_function<Result<Json>()> record = [=, &leaks] {
-    return leaks.record(*actor, *leaked, **reason, std::move(*usage));
+    return leaks.record(*leaked, std::move(*usage));
   };
   const Result<Json> answer =
       co_await run_blocking<Result<Json>>(services.blocking, std::move(record));
   co_return to_answer(answer);
+}
+
+// On the thread of reports.
+void finish(Services& services, LeakService& leaks, const OpenLeak& leak) {
+  auto usage = leaks.usage(leak);
+  if (!usage) {
+    return;  // the server stops again
+  }
+  asio::post(services.blocking, [&leaks, leak, usage = *std::move(usage)]() mutable {
+    const auto recorded = leaks.record(leak, std::move(usage));
+    const std::string& incident = leak.incident_id;
+    if (recorded) {
+      log::info("finished a leak that was reported before the last stop", {{"incident", incident}});
+    } else {
+      log::error("a leak that was reported before the last stop could not be finished",
+                 {{"incident", incident}, {"error", recorded.error().message}});
+    }
+  });
 }
 
 }  // namespace
@@ -190,6 +214,20 @@ Result<Json> act_on_leaks(const LeakDesk& desk, Handler handler, const identity:
     default:
       return fail(Code::internal, "no such action");
   }
+}
+
+void finish_open_leaks(Services& services) {
+  asio::post(services.blocking, [&services, &leaks = services.leak_desk->leaks] {
+    const auto open = leaks.open_leaks();
+    if (!open) {
+      log::error("unfinished reports of leaks could not be read",
+                 {{"error", open.error().message}});
+      return;
+    }
+    for (const OpenLeak& leak : *open) {
+      asio::post(*services.reports, [&services, &leaks, leak] { finish(services, leaks, leak); });
+    }
+  });
 }
 
 asio::awaitable<Response> answer_leaks(std::shared_ptr<const ReceivedCall> call,

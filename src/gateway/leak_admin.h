@@ -36,4 +36,7 @@ struct LeakDesk {
                                                      std::shared_ptr<const identity::Actor> actor,
                                                      Services& services);
 
+// Finishes what an earlier run of the server left half done, on the same threads; returns at once.
+void finish_open_leaks(Services& services);
+
 }  // namespace deepmoat::gateway

@@ -311,7 +311,8 @@ class RouteMatrix : public testing::Test {
   webhook::WebhookService webhooks_{server_.database(), append_, cipher_, clock_};
   identity::Successors successors_{server_.database(),       append_, cipher_, server_.keys(),
                                    server_.folder() / "tls", clock_};
-  LeakService leaks_{{.keys = server_.keys(),
+  LeakService leaks_{{.database = server_.database(),
+                      .keys = server_.keys(),
                       .append = append_,
                       .audit_folder = server_.folder() / "audit",
                       .incident_folder = server_.folder() / "incidents",

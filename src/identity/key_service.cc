@@ -221,7 +221,7 @@ Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference)
 
 Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
                                  std::string_view reference, std::string_view detail, First first,
-                                 const Edit& apply) {
+                                 const Edit& apply, const Keep& keep) {
   // The intent names the key that it is about, so the key is looked up before it is written.
   const Result<store::KeyRow> target = find(actor, reference);
   const std::string resource = target ? target->key_id : std::string();
@@ -243,7 +243,14 @@ Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
           if (first == First::memory) {
             CHECK_OK(put_in_force(row));
           }
-          const Result<> kept = database_.update_key(row);
+        }
+        if (row != before || keep) {
+          const Result<> kept = database_.transaction([&]() -> Result<> {
+            if (row != before) {
+              CHECK_OK(database_.update_key(row));
+            }
+            return keep ? keep(row) : Result<>();
+          });
           CHECK_OK(reload());
           CHECK_OK(kept);
         }
@@ -288,10 +295,10 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view referenc
 
 Result<KeyInfo> KeyService::revoke_as(std::string_view name, const Actor& actor,
                                       std::string_view reference, std::string_view reason,
-                                      KeyState* before) {
+                                      KeyState* before, const Keep& keep) {
   const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
   const std::string_view recorded = reason_good ? reason : std::string_view();
-  return edit(actor, name, reference, recorded, First::memory, [&](store::KeyRow& row) -> Result<> {
+  const Edit withdraw = [&](store::KeyRow& row) -> Result<> {
     CHECK_OK(reason_good);
     if (reason.empty()) {
       return fail(Code::invalid_argument, "reason: say why the key is revoked");
@@ -304,18 +311,23 @@ Result<KeyInfo> KeyService::revoke_as(std::string_view name, const Actor& actor,
       row.revoke_reason = reason;
     }
     return {};
-  });
+  };
+  return edit(actor, name, reference, recorded, First::memory, withdraw, keep);
 }
 
 Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
                                    std::string_view reason) {
-  return revoke_as("key.revoke", actor, reference, reason, nullptr);
+  return revoke_as("key.revoke", actor, reference, reason, nullptr, nullptr);
 }
 
 Result<LeakedKey> KeyService::leak(const Actor& actor, std::string_view reference,
-                                   std::string_view reason) {
+                                   std::string_view reason, const KeepLeak& keep) {
   LeakedKey leaked;
-  TRY(leaked.info, revoke_as("key.leak", actor, reference, reason, &leaked.before));
+  const Keep keep_row = [&](const store::KeyRow& row) -> Result<> {
+    leaked.info = info_of(row);
+    return keep ? keep(leaked) : Result<>();
+  };
+  TRY(leaked.info, revoke_as("key.leak", actor, reference, reason, &leaked.before, keep_row));
   leaked.audit_sequence = result_sequence_;
   return leaked;
 }

@@ -207,6 +207,16 @@ constexpr std::array<std::string_view, 2> kInternalWebhooks{
     "UPDATE webhooks SET internal = 1 WHERE tenant = 'default'",
 };
 
+// Leaks whose keys are withdrawn and whose records are still to be made.
+constexpr std::array<std::string_view, 1> kOpenLeaks{
+    R"sql(
+CREATE TABLE open_leaks (
+  key_id    TEXT NOT NULL PRIMARY KEY,
+  content   TEXT NOT NULL,
+  signature TEXT NOT NULL
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -218,6 +228,7 @@ constexpr std::array kMigrations{
     Migration{8, "people who sign in", kPeople},
     Migration{9, "indexes of deliveries", kDeliveryIndexes},
     Migration{10, "webhooks that may lead to internal addresses", kInternalWebhooks},
+    Migration{11, "leaks whose records are still to be made", kOpenLeaks},
 };
 
 }  // namespace

@@ -172,6 +172,46 @@ def test_refusals_and_a_second_time(make_server):
     server.stop()
 
 
+def test_a_leak_that_came_to_no_record_is_finished_by_the_next_start(make_server, tmp_path):
+    server = make_server().start()
+    data = ("--data", server.data)
+    url = "https://hooks.invalid/"
+    command("webhook", "add", url, "--event", "key.leaked", *data)
+    command("client-certificate", "issue", "--client-id", "shop", "--out", tmp_path, *data)
+    key = server.key("user", "shop")
+    ident = key_id(server, key)
+    in_the_way = server.data / "incidents"
+    in_the_way.write_text("no folder", encoding="utf-8")
+    failed = command("key", "leak", key, "--reason", "posted", *data, check=False)
+    assert failed.returncode != 0
+    with server.http(key) as client:
+        check_error(client.get("/v1/models"), 401, "key_revoked")
+    server.kill()
+    in_the_way.unlink()
+    server.start()
+
+    def incidents() -> list[dict]:
+        return json.loads(command("incident", "list", "--json", *data).stdout)
+
+    wait_for("the record is made", incidents)
+    incident, = incidents()
+    shown = json.loads(command("incident", "show", incident["id"], *data).stdout)
+    assert shown["key"]["id"] == ident and shown["key"]["state_before"] == "active"
+    assert shown["reason"] == "posted"
+    wait_for("the leak is over", lambda: any(
+        r["action"] == "incident.record" and r["phase"] == "result" and r["outcome"] == "success"
+        for r in server.audit()))
+    sent, = json.loads(command("webhook", "deliveries", "--json", *data).stdout)
+    assert sent["event"] == "key.leaked" and sent["subject"] == incident["id"]
+    keys = json.loads(command("key", "list", "--json", *data).stdout)
+    assert [k["state"] for k in keys if k["client_id"] == "shop"] == ["revoked", "active"]
+    server.stop()
+    server.start()
+    time.sleep(1)
+    assert len(incidents()) == 1
+    server.stop()
+
+
 def test_an_altered_record_hides_no_other(make_server):
     server = make_server().start()
     data = ("--data", server.data)
