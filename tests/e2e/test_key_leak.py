@@ -156,7 +156,10 @@ def test_refusals_and_a_second_time(make_server):
         check_error(admin.post(f"/admin/v1/keys/{ident}/leak", json={"reason": "x"}), 404,
                     "not_found")
         check_error(admin.get("/admin/v1/incidents/../../etc/passwd"), 404, "unknown_url")
-        check_error(admin.get("/admin/v1/incidents/inc_nothing"), 400, "invalid_value")
+        check_error(admin.get("/admin/v1/incidents/inc_nothing"), 400, "invalid_value", "incident")
+        check_error(admin.post(f"/admin/v1/keys/{ident}/leak", content="{"), 400, "invalid_json")
+        check_error(admin.post(f"/admin/v1/keys/{ident}/leak", json={"reason": 1}), 400,
+                    "invalid_type", "reason")
     first = leak(server, ident[:12])
     second = leak(server, theirs, "again")
     assert second["incident"]["key"]["state_before"] == "revoked"

@@ -179,16 +179,25 @@ def test_refusals(make_server):
         check_error(user.get("/admin/v1/webhooks"), 403, "permission_denied")
     with server.http(server.key("admin", "hr-admin", "--tenant", "hr")) as admin:
         url = "https://hooks.example/"
-        check_error(admin.post("/admin/v1/webhooks", json={
-            "url": url, "events": ["key.leaked"], "tenant": "default"}), 403, "permission_denied")
+        refused = admin.post("/admin/v1/webhooks", json={
+            "url": url, "events": ["key.leaked"], "tenant": "default"})
+        check_error(refused, 403, "permission_denied", "tenant")
         mine = admin.post("/admin/v1/webhooks", json={"url": url, "events": ["key.leaked"]}).json()
         assert mine["tenant"] == "hr" and mine["secret"] and not mine["internal"]
         for inside in ("http://127.0.0.1:9/", "https://localhost/", "https://10.1.2.3/",
                        "https://[::ffff:127.0.0.1]/"):
-            check_error(admin.post("/admin/v1/webhooks", json={
-                "url": inside, "events": ["key.leaked"]}), 400, "invalid_value")
+            refused = admin.post("/admin/v1/webhooks", json={
+                "url": inside, "events": ["key.leaked"]})
+            check_error(refused, 400, "invalid_value", "url")
         check_error(admin.post("/admin/v1/webhooks", json={"url": url, "events": "key.leaked"}),
-                    400, "invalid_value")
+                    400, "invalid_type", "events")
+        check_error(admin.post("/admin/v1/webhooks", json={"url": url, "events": ["key.made"]}),
+                    400, "invalid_value", "events")
+        check_error(admin.post("/admin/v1/webhooks", content="{"), 400, "invalid_json")
+        deep = '{"url":' + "[" * 100_000 + "]" * 100_000 + "}"
+        check_error(admin.post("/admin/v1/webhooks", content=deep), 400, "json_too_deep")
+        check_error(admin.post("/admin/v1/client-certificates", json={
+            "client_id": "shop", "days": 1000}), 400, "invalid_value", "days")
         assert [w["id"] for w in admin.get("/admin/v1/webhooks").json()["data"]] == [mine["id"]]
         assert admin.post(f"/admin/v1/webhooks/{mine['id']}/remove").json()["id"] == mine["id"]
         check_error(admin.post(f"/admin/v1/webhooks/{mine['id']}/test"), 404, "not_found")
