@@ -110,14 +110,15 @@ KeyUsage KeyUsageCounter::taken() {
 }
 
 KeyUsage read_key_usage(const std::filesystem::path& directory, const std::string& key_id,
-                        UnixMillis since_ms, std::uint64_t reach_sequence) {
+                        UnixMillis since_ms, std::uint64_t reach_sequence,
+                        const std::atomic<bool>* stop) {
   KeyUsageCounter counter(key_id, since_ms);
   TailReader reader(directory);
   Result<> found = reader.skip_to(since_ms);
   if (found) {
-    const auto read =
-        reader.search({.containing = key_id, .last_sequence = reach_sequence + kUsageReadBeyond},
-                      [&](const Entry& entry) { counter.take(entry); });
+    const auto read = reader.search(
+        {.containing = key_id, .last_sequence = reach_sequence + kUsageReadBeyond, .stop = stop},
+        [&](const Entry& entry) { counter.take(entry); });
     if (!read) {
       found = std::unexpected(read.error());
     }
@@ -127,6 +128,8 @@ KeyUsage read_key_usage(const std::filesystem::path& directory, const std::strin
   usage.last_hash = reader.position().last_hash;
   if (!found) {
     usage.fault = found.error().message;
+  } else if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+    usage.fault = "the reading was stopped";
   } else if (usage.last_sequence < reach_sequence) {
     usage.fault = fmt::format(
         "the audit log cannot be read behind record {}, yet record {} is "

@@ -2,6 +2,7 @@
 // running server, record by record; no index, and the memory of some thousands of counters.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -78,9 +79,10 @@ inline constexpr std::uint64_t kUsageReadBeyond = 100'000;
 
 // The records of `since_ms` and later, up to the log's present end. `reach_sequence` is one that is
 // known to be there: a log that ends before it is damaged. Never fails: what could not be read is
-// in `fault`, so that an emergency goes on with a damaged log.
+// in `fault`, so that an emergency goes on with a damaged log. Ends early once `stop` is set.
 [[nodiscard]] KeyUsage read_key_usage(const std::filesystem::path& directory,
                                       const std::string& key_id, UnixMillis since_ms,
-                                      std::uint64_t reach_sequence);
+                                      std::uint64_t reach_sequence,
+                                      const std::atomic<bool>* stop = nullptr);
 
 }  // namespace deepmoat::audit

@@ -147,6 +147,19 @@ TEST(KeyUsage, ALostEndIsSaid) {
   EXPECT_NE(read_key_usage(folder.log(), "key_a", 0, 4).fault, "");
 }
 
+TEST(KeyUsage, EndsWhenItIsToStop) {
+  const ScratchFolder folder;
+  ManualClock clock(kStartMs);
+  const auto log = open_log(folder, clock);
+  append(*log, result_of("key_a"));
+  std::atomic<bool> stop = false;
+  EXPECT_EQ(read_key_usage(folder.log(), "key_a", kStartMs - kDayMs, 1, &stop).total.calls, 1U);
+  stop = true;
+  const KeyUsage usage = read_key_usage(folder.log(), "key_a", kStartMs - kDayMs, 1, &stop);
+  EXPECT_EQ(usage.total.calls, 0U);
+  EXPECT_EQ(usage.fault, "the reading was stopped");
+}
+
 TEST(KeyUsage, ManyValuesTakeBoundedMemory) {
   KeyUsageCounter counter("key_a", 0);
   for (std::uint64_t i = 0; i < 3 * kUsageValuesMax; ++i) {

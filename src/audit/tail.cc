@@ -196,6 +196,9 @@ Result<> TailReader::skip_to(UnixMillis since_ms) {
 Result<std::uint64_t> TailReader::read_on(const TailSearch& wanted, const OnEntry& on_entry) {
   std::uint64_t count = 0;
   for (;;) {
+    if (wanted.stop != nullptr && wanted.stop->load(std::memory_order_relaxed)) {
+      return count;
+    }
     if (!file_) {
       if (offset_ != 0) {
         TRY(file_, SegmentFile::open(directory_, segment_));

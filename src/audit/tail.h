@@ -25,6 +25,7 @@ using OnEntry = std::function<void(const Entry&)>;
 struct TailSearch {
   std::string_view containing;  // only records in whose bytes this text stands are decoded
   std::uint64_t last_sequence = std::numeric_limits<std::uint64_t>::max();  // reading ends there
+  const std::atomic<bool>* stop = nullptr;  // and soon after this is set
 };
 
 // A place in the log that moves forward. One thread at a time.

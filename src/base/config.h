@@ -115,6 +115,7 @@ struct Config {
   } metrics;
   struct Webhooks {
     std::string ca_file;  // PEM; empty: the system's authorities
+    bool tenants_reach_private_networks = false;
   } webhooks;
   struct Audit {
     std::int64_t segment_mib = 64;

@@ -184,6 +184,11 @@ void add_running_rules(std::vector<KeyRule>& rules) {
                         "File with the certificates (PEM) of the authorities that the receivers "
                         "of webhooks are checked against; empty: the system's."},
                        AT(webhooks.ca_file)));
+  rules.push_back(boolean({"webhooks", "tenants_reach_private_networks",
+                           "Lets webhooks that administrators of tenants other than default add "
+                           "lead to private addresses too (10.0.0.0/8 and the like); never to this "
+                           "machine or its link."},
+                          AT(webhooks.tenants_reach_private_networks)));
 }
 
 #undef AT

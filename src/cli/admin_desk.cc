@@ -55,8 +55,12 @@ class OfflineAdminDesk final : public AdminDesk {
     if (!gateway::is_leak(match.route->handler)) {
       return fail(Code::internal, "no such route: " + method + " " + path);
     }
+    const auto request = gateway::read_leak_request(match.route->handler, text_of(body));
+    if (!request) {
+      return fail(Code::invalid_argument, request.error().message);
+    }
     return gateway::act_on_leaks(installation_->leak_desk(), match.route->handler, actor_,
-                                 match.argument, text_of(body));
+                                 match.argument, *request);
   }
   [[nodiscard]] bool served() const override { return false; }
 

@@ -1,6 +1,7 @@
 // `deepmoat incident list|show|verify`
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -31,21 +32,32 @@ std::string text_of(const Json& json, const char* field) {
   return json.value(field, std::string());
 }
 
+void print_table(const Json& incidents) {
+  fmt::print("{:<29} {:<25} {:<29} {:<20} {:>8} {}\n", "ID", "RECORDED", "KEY", "CLIENT", "CALLS",
+             "REASON");
+  for (const Json& one : incidents) {
+    if (one.contains("fault")) {
+      fmt::print("{:<29} FAULT: {}\n", text_of(one, "id"), text_of(one, "fault"));
+      continue;
+    }
+    fmt::print("{:<29} {:<25} {:<29} {:<20} {:>8} {}\n", text_of(one, "id"),
+               text_of(one, "recorded"), text_of(one, "key"), text_of(one, "client_id"),
+               one.value("calls", std::uint64_t{0}), text_of(one, "reason"));
+  }
+}
+
 Result<> list(AdminDesk& desk, const Options& options) {
   TRY(const Json answer, desk.ask("GET", "/admin/v1/incidents", nullptr));
   const Json& incidents = answer.at("data");
   if (options.json) {
     fmt::print("{}\n", incidents.dump(2));
-    return {};
+  } else {
+    print_table(incidents);
   }
-  fmt::print("{:<29} {:<25} {:<29} {:<20} {:>8} {}\n", "ID", "RECORDED", "KEY", "CLIENT", "CALLS",
-             "REASON");
-  for (const Json& one : incidents) {
-    fmt::print("{:<29} {:<25} {:<29} {:<20} {:>8} {}\n", text_of(one, "id"),
-               text_of(one, "recorded"), text_of(one, "key"), text_of(one, "client_id"),
-               one.value("calls", std::uint64_t{0}), text_of(one, "reason"));
-  }
-  return {};
+  const bool faulty = std::ranges::any_of(
+      incidents, [](const Json& incident) { return incident.contains("fault"); });
+  return faulty ? fail(Code::corrupt, "some records are not as they were written, see above")
+                : Result<>();
 }
 
 // Indented for a person; with --json the signed file itself, byte for byte.

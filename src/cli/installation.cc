@@ -49,7 +49,8 @@ Result<> Installation::observe_recorded_time(const DataFolder& folder, const Clo
 }
 
 // What leaked keys, incidents and webhooks need.
-Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clock) {
+Result<> Installation::open_leak_desk(const DataFolder& folder, const Config& config,
+                                      const Clock& clock) {
   audit::Log& log = *audit_log_;
   const identity::AppendAudit append = [&log](audit::Record record) {
     return log.append_and_wait(std::move(record));
@@ -58,7 +59,10 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
   const Secret seed = crypto::derive_secret(secrets_.signing, "deepmoat incident signing key 1");
   TRY(crypto::SigningKey key, crypto::SigningKey::from_seed(seed));
   incident_key_ = std::make_unique<crypto::SigningKey>(std::move(key));
-  webhooks_ = std::make_unique<webhook::WebhookService>(*database_, append, *envelope_, clock);
+  webhooks_ = std::make_unique<webhook::WebhookService>(
+      *database_, append, *envelope_, clock,
+      config.webhooks.tenants_reach_private_networks ? webhook::Reach::private_networks
+                                                     : webhook::Reach::internet);
   successors_ = std::make_unique<identity::Successors>(
       identity::Successors::Parts{.database = *database_,
                                   .append = append,
@@ -70,7 +74,8 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
                                   .tls_folder = folder.tls(),
                                   .clock = clock});
   leaks_ = std::make_unique<gateway::LeakService>(
-      gateway::LeakService::Parts{.keys = *keys_,
+      gateway::LeakService::Parts{.database = *database_,
+                                  .keys = *keys_,
                                   .append = append,
                                   .audit_folder = folder.audit(),
                                   .incident_folder = folder.incidents(),
@@ -144,7 +149,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});
   }
-  CHECK_OK(made->open_leak_desk(folder, clock));
+  CHECK_OK(made->open_leak_desk(folder, config, clock));
   made->open_people_desk(config, clock);
   return made;
 }

@@ -60,7 +60,7 @@ class Installation {
   Result<> open_envelope(const DataFolder& folder, const Config& config, const Clock& clock);
   Result<> observe_recorded_time(const DataFolder& folder, const Clock& clock);
   bool hear(const crypto::CustodyHealth& health);
-  Result<> open_leak_desk(const DataFolder& folder, const Clock& clock);
+  Result<> open_leak_desk(const DataFolder& folder, const Config& config, const Clock& clock);
   void open_people_desk(const Config& config, const Clock& clock);
 
   // Destroyed from the last to the first.

@@ -211,9 +211,11 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
     return std::unexpected(sender.error());
   }
   installation->custody_watch().start();
+  gateway::finish_open_leaks(services);
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);
   const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);
+  installation->leak_desk().leaks.stop();
   // What still runs is ended by its backend, so that its audit record is written like any other.
   served->models().shut_down();
   server->drain(kLastWordsS);

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "gateway/blocking.h"
 #include "gateway/successor.h"
-#include "wire/request_reader.h"
 
 namespace deepmoat::gateway {
 
@@ -21,47 +21,11 @@ Result<Json> listed(Result<Json> data) {
   return as_list(std::move(list));
 }
 
-Result<std::string> reason_in(const std::string& body) {
-  wire::RequestReader reader;
-  auto reason = reader.reason(body);
-  if (!reason) {
-    return fail(Code::invalid_argument, reason.error().message);
-  }
-  return *std::move(reason);
-}
-
-Result<std::string> text_in(const Json& request, const char* name, const char* fallback) {
-  const auto found = request.find(name);
-  if (found == request.end()) {
-    return std::string(fallback);
-  }
-  if (!found->is_string()) {
-    return fail(Code::invalid_argument, std::string(name) + ": must be text");
-  }
-  return found->get<std::string>();
-}
-
-Result<Json> object_in(const std::string& body) {
-  Json request = Json::parse(body, nullptr, false);
-  if (!request.is_object()) {
-    return fail(Code::invalid_argument, "the body must be a JSON object");
-  }
-  return request;
-}
-
 Result<Json> issue_certificate(const LeakDesk& desk, const identity::Actor& actor,
-                               const std::string& body) {
-  constexpr std::int64_t kDaysDefault = 365;
-  TRY(const Json request, object_in(body));
-  TRY(const std::string client_id, text_in(request, "client_id", ""));
-  TRY(const std::string tenant, text_in(request, "tenant", actor.tenant.value().c_str()));
-  const auto days = request.find("days");
-  if (days != request.end() && !days->is_number_integer()) {
-    return fail(Code::invalid_argument, "days: must be a whole number");
-  }
+                               const wire::CertificateRequest& request) {
+  const std::string tenant = request.tenant.value_or(actor.tenant.value());
   TRY(const identity::IssuedCertificate issued,
-      desk.successors.issue(actor, tenant, client_id,
-                            days == request.end() ? kDaysDefault : days->get<std::int64_t>()));
+      desk.successors.issue(actor, tenant, request.client_id, request.days));
   return issued_json(issued);
 }
 
@@ -74,35 +38,16 @@ Result<Json> list_certificates(const LeakDesk& desk, const identity::Actor& acto
   return as_list(std::move(list));
 }
 
-Result<Json> add_webhook(webhook::WebhookService& webhooks, const identity::Actor& actor,
-                         const std::string& body) {
-  TRY(const Json request, object_in(body));
-  TRY(const std::string url, text_in(request, "url", ""));
-  TRY(const std::string tenant, text_in(request, "tenant", actor.tenant.value().c_str()));
-  std::vector<std::string> events;
-  const auto named = request.find("events");
-  if (named != request.end()) {
-    for (const Json& event : *named) {
-      if (!named->is_array() || !event.is_string()) {
-        return fail(Code::invalid_argument, "events: must be a list of names");
-      }
-      events.push_back(event.get<std::string>());
-    }
-  }
-  return webhooks.add(actor, url, events, tenant);
-}
-
 Result<Json> leak(LeakService& leaks, const identity::Actor& actor, const std::string& reference,
-                  const std::string& body) {
-  TRY(const std::string reason, reason_in(body));
-  TRY(const identity::LeakedKey leaked, leaks.withdraw(actor, reference, reason));
-  audit::KeyUsage usage = leaks.usage(leaked);
-  return leaks.record(actor, leaked, reason, std::move(usage));
+                  const std::string& reason) {
+  TRY(const OpenLeak leaked, leaks.withdraw(actor, reference, reason));
+  TRY(audit::KeyUsage usage, leaks.usage(leaked));
+  return leaks.record(leaked, std::move(usage));
 }
 
 Response to_answer(const Result<Json>& result) {
   if (!result) {
-    return to_response(wire::to_refusal(result.error()));
+    return to_response(wire::to_field_refusal(result.error()));
   }
   return {.body = result->dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
@@ -110,31 +55,51 @@ Response to_answer(const Result<Json>& result) {
 // The steps of a leak on their threads. After the first one the key is dead, whatever follows.
 asio::awaitable<Response> answer_leak(std::shared_ptr<const ReceivedCall> call,
                                       std::shared_ptr<const identity::Actor> actor,
+                                      std::shared_ptr<const LeakRequest> request,
                                       Services& services) {
   LeakService& leaks = services.leak_desk->leaks;
-  const auto reason = std::make_shared<Result<std::string>>(reason_in(call->body));
-  if (!*reason) {
-    co_return to_response(wire::to_refusal(reason->error()));
-  }
-  std::move_only_function<Result<identity::LeakedKey>()> withdraw = [=, &leaks] {
-    return leaks.withdraw(*actor, call->argument, **reason);
+  std::move_only_function<Result<OpenLeak>()> withdraw = [=, &leaks] {
+    return leaks.withdraw(*actor, call->argument, request->reason);
   };
-  Result<identity::LeakedKey> withdrawn =
-      co_await run_blocking<Result<identity::LeakedKey>>(services.blocking, std::move(withdraw));
+  Result<OpenLeak> withdrawn =
+      co_await run_blocking<Result<OpenLeak>>(services.blocking, std::move(withdraw));
   if (!withdrawn) {
-    co_return to_response(wire::to_refusal(withdrawn.error()));
+    co_return to_response(wire::to_field_refusal(withdrawn.error()));
   }
-  const auto leaked = std::make_shared<const identity::LeakedKey>(*std::move(withdrawn));
-  std::move_only_function<audit::KeyUsage()> count = [=, &leaks] { return leaks.usage(*leaked); };
-  audit::KeyUsage counted =
-      co_await run_blocking<audit::KeyUsage>(*services.reports, std::move(count));
-  const auto usage = std::make_shared<audit::KeyUsage>(std::move(counted));
+  const auto leaked = std::make_shared<const OpenLeak>(*std::move(withdrawn));
+  std::move_only_function<Result<audit::KeyUsage>()> count = [=, &leaks] {
+    return leaks.usage(*leaked);
+  };
+  Result<audit::KeyUsage> counted =
+      co_await run_blocking<Result<audit::KeyUsage>>(*services.reports, std::move(count));
+  if (!counted) {
+    co_return to_response(wire::to_refusal(counted.error()));
+  }
+  const auto usage = std::make_shared<audit::KeyUsage>(*std::move(counted));
   std::move_only_function<Result<Json>()> record = [=, &leaks] {
-    return leaks.record(*actor, *leaked, **reason, std::move(*usage));
+    return leaks.record(*leaked, std::move(*usage));
   };
   const Result<Json> answer =
       co_await run_blocking<Result<Json>>(services.blocking, std::move(record));
   co_return to_answer(answer);
+}
+
+// On the thread of reports.
+void finish(Services& services, LeakService& leaks, const OpenLeak& leak) {
+  auto usage = leaks.usage(leak);
+  if (!usage) {
+    return;  // the server stops again
+  }
+  asio::post(services.blocking, [&leaks, leak, usage = *std::move(usage)]() mutable {
+    const auto recorded = leaks.record(leak, std::move(usage));
+    const std::string& incident = leak.incident_id;
+    if (recorded) {
+      log::info("finished a leak that was reported before the last stop", {{"incident", incident}});
+    } else {
+      log::error("a leak that was reported before the last stop could not be finished",
+                 {{"incident", incident}, {"error", recorded.error().message}});
+    }
+  });
 }
 
 }  // namespace
@@ -159,11 +124,24 @@ bool is_leak(Handler handler) {
   }
 }
 
+wire::OrRefusal<LeakRequest> read_leak_request(Handler handler, const std::string& body) {
+  wire::RequestReader reader;
+  LeakRequest request;
+  if (handler == Handler::leak_key) {
+    TRY(request.reason, reader.reason(body));
+  } else if (handler == Handler::add_webhook) {
+    TRY(request.webhook, reader.webhook(body));
+  } else if (handler == Handler::issue_certificate) {
+    TRY(request.certificate, reader.certificate(body));
+  }
+  return request;
+}
+
 Result<Json> act_on_leaks(const LeakDesk& desk, Handler handler, const identity::Actor& actor,
-                          const std::string& argument, const std::string& body) {
+                          const std::string& argument, const LeakRequest& request) {
   switch (handler) {
     case Handler::leak_key:
-      return leak(desk.leaks, actor, argument, body);
+      return leak(desk.leaks, actor, argument, request.reason);
     case Handler::list_incidents:
       return listed(desk.leaks.list(actor));
     case Handler::show_incident:
@@ -171,7 +149,8 @@ Result<Json> act_on_leaks(const LeakDesk& desk, Handler handler, const identity:
     case Handler::incident_key:
       return desk.leaks.public_key(actor);
     case Handler::add_webhook:
-      return add_webhook(desk.webhooks, actor, body);
+      return desk.webhooks.add(actor, request.webhook.url, request.webhook.events,
+                               request.webhook.tenant.value_or(actor.tenant.value()));
     case Handler::list_webhooks:
       return listed(desk.webhooks.list(actor));
     case Handler::remove_webhook:
@@ -181,7 +160,7 @@ Result<Json> act_on_leaks(const LeakDesk& desk, Handler handler, const identity:
     case Handler::list_deliveries:
       return listed(desk.webhooks.deliveries(actor));
     case Handler::issue_certificate:
-      return issue_certificate(desk, actor, body);
+      return issue_certificate(desk, actor, request.certificate);
     case Handler::list_certificates:
       return list_certificates(desk, actor);
     case Handler::revoke_certificate:
@@ -192,19 +171,38 @@ Result<Json> act_on_leaks(const LeakDesk& desk, Handler handler, const identity:
   }
 }
 
+void finish_open_leaks(Services& services) {
+  asio::post(services.blocking, [&services, &leaks = services.leak_desk->leaks] {
+    const auto open = leaks.open_leaks();
+    if (!open) {
+      log::error("unfinished reports of leaks could not be read",
+                 {{"error", open.error().message}});
+      return;
+    }
+    for (const OpenLeak& leak : *open) {
+      asio::post(*services.reports, [&services, &leaks, leak] { finish(services, leaks, leak); });
+    }
+  });
+}
+
 asio::awaitable<Response> answer_leaks(std::shared_ptr<const ReceivedCall> call,
                                        std::shared_ptr<const identity::Actor> actor,
                                        Services& services) {
   if (services.leak_desk == nullptr) {
     co_return to_response(wire::to_refusal({Code::unavailable, "this server keeps no incidents"}));
   }
-  if (call->route->handler == Handler::leak_key) {
-    Response answer = co_await answer_leak(std::move(call), std::move(actor), services);
+  const Handler handler = call->route->handler;
+  auto read = read_leak_request(handler, call->body);
+  if (!read) {
+    co_return to_response(read.error());
+  }
+  const auto request = std::make_shared<const LeakRequest>(*std::move(read));
+  if (handler == Handler::leak_key) {
+    Response answer = co_await answer_leak(std::move(call), std::move(actor), request, services);
     co_return answer;
   }
   std::move_only_function<Result<Json>()> work = [=, &services] {
-    return act_on_leaks(*services.leak_desk, call->route->handler, *actor, call->argument,
-                        call->body);
+    return act_on_leaks(*services.leak_desk, handler, *actor, call->argument, *request);
   };
   const Result<Json> answer =
       co_await run_blocking<Result<Json>>(services.blocking, std::move(work));

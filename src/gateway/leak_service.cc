@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "audit/tail.h"
+#include "base/log.h"
 #include "gateway/key_json.h"
 #include "incident/record.h"
 
@@ -39,59 +42,172 @@ Json summary(const nlohmann::json& incident) {
 }  // namespace
 
 LeakService::LeakService(Parts parts)
-    : parts_(std::move(parts)), incidents_(parts_.incident_folder) {}
+    : parts_(std::move(parts)), incidents_(parts_.incident_folder), table_(parts_.database) {}
 
-Result<identity::LeakedKey> LeakService::withdraw(const identity::Actor& actor,
-                                                  const std::string& reference,
-                                                  const std::string& reason) {
-  return parts_.keys.leak(actor, reference, reason);
+Result<OpenLeak> LeakService::withdraw(const identity::Actor& actor, const std::string& reference,
+                                       const std::string& reason) {
+  OpenLeak leak{.incident_id = "",
+                .reason = reason,
+                .reported_ms = parts_.clock.unix_ms(),
+                .reporter = actor,
+                .key = {}};
+  TRY(leak.incident_id, incident::new_incident_id());
+  TRY(const identity::LeakedKey leaked,
+      parts_.keys.leak(actor, reference, reason, [&](const identity::LeakedKey& withdrawn) {
+        return resume_or_keep(withdrawn, leak);
+      }));
+  leak.key.info = leaked.info;
+  if (leak.key.audit_sequence == 0) {
+    leak.key.audit_sequence = leaked.audit_sequence;
+    if (const Result<> kept = keep_open(leak); !kept) {  // only the pointer into the log is lost
+      log::error("a leak's place in the audit log could not be kept",
+                 {{"key", leaked.info.key_id.value()}, {"error", kept.error().message}});
+    }
+  }
+  return leak;
 }
 
-audit::KeyUsage LeakService::usage(const identity::LeakedKey& leaked) const {
-  return audit::read_key_usage(parts_.audit_folder, leaked.info.key_id.value(),
-                               parts_.clock.unix_ms() - kReportMs, leaked.audit_sequence);
+Result<> LeakService::keep_open(const OpenLeak& leak) {
+  TRY(const store::OpenLeakRow row, row_of(leak, parts_.signing_key));
+  return table_.put_open_leak(row);
 }
 
-Result<Json> LeakService::record(const identity::Actor& actor, const identity::LeakedKey& leaked,
-                                 const std::string& reason, audit::KeyUsage usage) {
-  TRY(const std::string id, incident::new_incident_id());
-  const AuditedAction action{audit::Operation::write, "incident.record",
-                             id + " " + leaked.info.key_id.value(), reason};
-  return identity::audited<Json>(parts_.append, actor, action, [&](AuditedAction&) -> Result<Json> {
-    const incident::Leak leak{.id = id,
-                              .key = leaked,
-                              .reason = reason,
-                              .reporter = actor,
+// An earlier report of this key that came to no record is the one that goes on: it knows in what
+// state the key was, which decides whether its client gets a new one.
+Result<> LeakService::resume_or_keep(const identity::LeakedKey& leaked, OpenLeak& leak) {
+  TRY(const auto row, table_.find_open_leak(leaked.info.key_id.value()));
+  if (row) {
+    auto earlier = open_leak_of(*row, parts_.signing_key);
+    if (earlier) {
+      leak = *std::move(earlier);
+      return {};
+    }
+    log::error("an earlier report of a leak is lost", {{"error", earlier.error().message}});
+  }
+  leak.key = leaked;
+  return keep_open(leak);
+}
+
+Result<std::vector<OpenLeak>> LeakService::open_leaks() {
+  TRY(const std::vector<store::OpenLeakRow> rows, table_.list_open_leaks());
+  std::vector<OpenLeak> leaks;
+  if (rows.empty()) {
+    return leaks;
+  }
+  TRY(const std::vector<identity::KeyInfo> keys, parts_.keys.all_keys());
+  for (const store::OpenLeakRow& row : rows) {
+    auto leak = open_leak_of(row, parts_.signing_key);
+    const auto key = std::ranges::find(keys, KeyId(row.key_id), &identity::KeyInfo::key_id);
+    if (!leak || key == keys.end() || key->state != identity::KeyState::revoked) {
+      log::error(
+          "a report of a leak cannot be finished: report its key again",
+          {{"key", row.key_id}, {"error", leak ? "its key is not revoked" : leak.error().message}});
+      continue;
+    }
+    leak->key.info = *key;
+    leaks.push_back(*std::move(leak));
+  }
+  return leaks;
+}
+
+// A record of the log that stands behind all that the key did.
+std::uint64_t LeakService::reach_of(const OpenLeak& leak) const {
+  if (leak.key.audit_sequence != 0) {
+    return leak.key.audit_sequence;
+  }
+  const auto last = audit::TailReader(parts_.audit_folder).read_last(1);
+  return last && !last->empty() ? last->back().sequence : 0;
+}
+
+Result<audit::KeyUsage> LeakService::usage(const OpenLeak& leak) const {
+  audit::KeyUsage usage =
+      audit::read_key_usage(parts_.audit_folder, leak.key.info.key_id.value(),
+                            leak.reported_ms - kReportMs, reach_of(leak), &stopping_);
+  if (stopping_) {
+    return fail(Code::unavailable,
+                "the key is withdrawn, but the server stops: it makes the record of the incident "
+                "and tells the webhooks after its next start");
+  }
+  return usage;
+}
+
+// The file of this incident, or a new one where there is none that verifies.
+Result<std::string> LeakService::signed_record(const OpenLeak& leak, audit::KeyUsage usage) {
+  const std::string& public_key = parts_.signing_key.public_key();
+  if (auto text = incidents_.load(leak.incident_id)) {
+    const auto there = incident::verify(*text, public_key);
+    if (there && there->value("id", std::string()) == leak.incident_id) {
+      return *std::move(text);
+    }
+  }
+  const incident::Leak leaked{.id = leak.incident_id,
+                              .key = leak.key,
+                              .reason = leak.reason,
+                              .reporter = leak.reporter,
                               .recorded_ms = parts_.clock.unix_ms(),
                               .usage = std::move(usage)};
-    TRY(const std::string text, incident::sign(incident::leak_json(leak), parts_.signing_key));
-    CHECK_OK(incidents_.save(id, text));
-    CHECK_OK(incidents_.save_public_key(parts_.signing_key.public_key()));
-    TRY(const std::size_t told, parts_.webhooks.announce(webhook::kKeyLeaked, id, leaked.info,
-                                                         {{"incident", id}, {"reason", reason}}));
-    Json answer = {{"key", key_json(leaked.info)}};
-    answer.update(Json::parse(text));
-    answer["webhooks"] = told;
-    answer["successor"] = successor_of(actor, leaked);
-    return answer;
-  });
+  TRY(std::string text, incident::sign(incident::leak_json(leaked), parts_.signing_key));
+  CHECK_OK(incidents_.save(leak.incident_id, text));
+  CHECK_OK(incidents_.save_public_key(public_key));
+  return text;
 }
 
+Result<Json> LeakService::record(const OpenLeak& leak, audit::KeyUsage usage) {
+  const std::string& id = leak.incident_id;
+  const identity::KeyInfo& key = leak.key.info;
+  const AuditedAction action{audit::Operation::write, "incident.record",
+                             id + " " + key.key_id.value(), leak.reason};
+  const auto body = [&](AuditedAction&) -> Result<Json> {
+    TRY(const std::string text, signed_record(leak, std::move(usage)));
+    TRY(const std::size_t told,
+        parts_.webhooks.announce(webhook::kKeyLeaked, id, key,
+                                 {{"incident", id}, {"reason", leak.reason}}));
+    Json answer = {{"key", key_json(key)}};
+    answer.update(Json::parse(text));
+    answer["webhooks"] = told;
+    answer["successor"] = successor_of(leak.reporter, leak.key);
+    if (const Result<> closed = table_.erase_open_leak(key.key_id.value()); !closed) {
+      log::error("a finished leak stays open; it is finished once more after the next start",
+                 {{"incident", id}, {"error", closed.error().message}});
+    }
+    return answer;
+  };
+  return identity::audited<Json>(parts_.append, leak.reporter, action, body);
+}
+
+// What verifies, and by its id what does not: one bad file must not hide the others.
 Result<Json> LeakService::list(const identity::Actor& actor) {
   return identity::audited<Json>(parts_.append, actor,
                                  {audit::Operation::read, "incident.list", "", ""},
                                  [&](AuditedAction&) -> Result<Json> {
-                                   TRY(const auto texts, incidents_.all());
+                                   TRY(const auto ids, incidents_.ids());
                                    Json list = Json::array();
-                                   for (const std::string& text : texts) {
-                                     TRY(const nlohmann::json incident,
-                                         incident::verify(text, parts_.signing_key.public_key()));
-                                     if (reaches(actor, incident)) {
-                                       list.push_back(summary(incident));
+                                   for (const std::string& id : ids) {
+                                     Json one = listed(actor, id);
+                                     if (!one.is_null()) {
+                                       list.push_back(std::move(one));
                                      }
                                    }
                                    return list;
                                  });
+}
+
+// Null: not for this actor. Whose incident a file is that does not verify nobody knows, so those
+// who run the installation see it.
+Json LeakService::listed(const identity::Actor& actor, const std::string& id) {
+  const auto text = incidents_.load(id);
+  const auto incident = text ? incident::verify(*text, parts_.signing_key.public_key())
+                             : Result<nlohmann::json>(std::unexpected(text.error()));
+  if (incident && incident->value("id", std::string()) == id) {
+    return reaches(actor, *incident) ? summary(*incident) : Json();
+  }
+  const std::string fault = incident ? "it is a copy of another incident's file"
+                            : text   ? incident.error().message
+                                     : "the file cannot be read; the server's log says why";
+  log::error("the record of an incident is not as it was written",
+             {{"incident", id}, {"error", text ? fault : text.error().message}});
+  return actor.tenant.value() == identity::kHomeTenant ? Json{{"id", id}, {"fault", fault}}
+                                                       : Json();
 }
 
 Result<Json> LeakService::show(const identity::Actor& actor, const std::string& id) {
@@ -100,7 +216,7 @@ Result<Json> LeakService::show(const identity::Actor& actor, const std::string& 
       [&](AuditedAction&) -> Result<Json> {
         TRY(const std::string text, incidents_.load(id));
         TRY(const nlohmann::json incident, incident::verify(text, parts_.signing_key.public_key()));
-        if (!reaches(actor, incident)) {
+        if (!reaches(actor, incident) || incident.value("id", std::string()) != id) {
           return fail(Code::not_found, "no such incident");
         }
         return Json::parse(text);  // keeps the order, and with it the spelling

@@ -3,18 +3,22 @@
 // who asked to be told are told. The running server and the command line without one use it.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "audit/key_usage.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "crypto/signature.h"
+#include "gateway/open_leak.h"
 #include "identity/audited_action.h"
 #include "identity/key_service.h"
 #include "identity/successors.h"
 #include "incident/folder.h"
+#include "store/leak_table.h"
 #include "webhook/service.h"
 
 namespace deepmoat::gateway {
@@ -25,6 +29,7 @@ class LeakService {
 
   // What is referred to outlives the service.
   struct Parts {
+    store::Database& database;
     identity::KeyService& keys;
     identity::AppendAudit append;
     std::filesystem::path audit_folder;
@@ -37,17 +42,25 @@ class LeakService {
   explicit LeakService(Parts parts);
 
   // The three steps of a leak, in this order. The first ends the danger and takes milliseconds; on
-  // the database's thread.
-  Result<identity::LeakedKey> withdraw(const identity::Actor& actor, const std::string& reference,
-                                       const std::string& reason);
-  // Reads 30 days of the audit log: as long as that takes. On any thread.
-  [[nodiscard]] audit::KeyUsage usage(const identity::LeakedKey& leaked) const;
+  // the database's thread. When the others do not follow, because the server stops or one fails,
+  // they do after the next start (open_leaks()), or when the same key is reported again: then the
+  // answer is the first report's leak.
+  Result<OpenLeak> withdraw(const identity::Actor& actor, const std::string& reference,
+                            const std::string& reason);
+  // Reads 30 days of the audit log: as long as that takes. On any thread. Code::unavailable after
+  // stop().
+  [[nodiscard]] Result<audit::KeyUsage> usage(const OpenLeak& leak) const;
   // Signs and keeps the record, and queues the webhooks' messages; on the database's thread.
-  // {"key","incident","signature","webhooks","successor"}.
-  Result<Json> record(const identity::Actor& actor, const identity::LeakedKey& leaked,
-                      const std::string& reason, audit::KeyUsage usage);
+  // {"key","incident","signature","webhooks","successor"}. A record that is there stays as it is.
+  Result<Json> record(const OpenLeak& leak, audit::KeyUsage usage);
 
-  // Incidents of keys of tenants that the actor reaches. On the database's thread.
+  // Leaks whose record was not made. On the database's thread.
+  Result<std::vector<OpenLeak>> open_leaks();
+  // The server stops: usage() ends soon, and no further one begins. Any thread.
+  void stop() { stopping_ = true; }
+
+  // Incidents of keys of tenants that the actor reaches; and, for the home tenant, {"id","fault"}
+  // of each record that does not verify. On the database's thread.
   Result<Json> list(const identity::Actor& actor);
   // The signed file as it stands. Code::not_found.
   Result<Json> show(const identity::Actor& actor, const std::string& id);
@@ -55,11 +68,18 @@ class LeakService {
   Result<Json> public_key(const identity::Actor& actor);
 
  private:
+  [[nodiscard]] std::uint64_t reach_of(const OpenLeak& leak) const;
+  Result<> keep_open(const OpenLeak& leak);
+  Result<> resume_or_keep(const identity::LeakedKey& leaked, OpenLeak& leak);
+  Result<std::string> signed_record(const OpenLeak& leak, audit::KeyUsage usage);
+  Json listed(const identity::Actor& actor, const std::string& id);
   Json successor_of(const identity::Actor& actor, const identity::LeakedKey& leaked);
   Json rotated_advice(const identity::KeyInfo& key);
 
   Parts parts_;
   incident::IncidentFolder incidents_;
+  store::LeakTable table_;
+  std::atomic<bool> stopping_ = false;
 };
 
 // How the owner of a withdrawn key that was not rotated gets the next one: {"how": a sentence,

@@ -322,7 +322,8 @@ class RouteMatrix : public testing::Test {
                                     .factors = *server_.services().second_factors,
                                     .tls_folder = server_.folder() / "tls",
                                     .clock = clock_}};
-  LeakService leaks_{{.keys = server_.keys(),
+  LeakService leaks_{{.database = server_.database(),
+                      .keys = server_.keys(),
                       .append = append_,
                       .audit_folder = server_.folder() / "audit",
                       .incident_folder = server_.folder() / "incidents",

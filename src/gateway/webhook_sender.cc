@@ -16,14 +16,15 @@
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <future>
-#include <set>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "gateway/blocking.h"
+#include "gateway/name_lookup.h"
 
 namespace deepmoat::gateway {
 
@@ -36,6 +37,8 @@ namespace {
 using Tcp = asio::ip::tcp;
 using TlsStream = ssl::stream<beast::tcp_stream>;
 using Request = http::request<http::string_body>;
+using Keys = std::vector<identity::KeyInfo>;
+using Deadline = std::chrono::steady_clock::time_point;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::int64_t kRoundMs = 3'600'000;  // notices of keys that end, and what can be forgotten
@@ -93,20 +96,28 @@ webhook::Outcome judge(unsigned status) {
   return outcome;
 }
 
-// Plain HTTP was allowed for this machine's own addresses; a name must not lead elsewhere.
-std::vector<Tcp::endpoint> allowed_endpoints(const Tcp::resolver::results_type& found, bool tls) {
+// Plain HTTP was allowed for this machine's own addresses; a name must not lead elsewhere. And the
+// owner of a name decides anew each time where it leads.
+std::vector<Tcp::endpoint> allowed_endpoints(const NameLookup::Addresses& found,
+                                             const webhook::Address& to, webhook::Reach reach) {
   std::vector<Tcp::endpoint> endpoints;
-  for (const auto& entry : found) {
-    if (tls || entry.endpoint().address().is_loopback()) {
-      endpoints.push_back(entry.endpoint());
+  std::uint16_t port = 0;
+  std::from_chars(to.port.data(), to.port.data() + to.port.size(), port);  // parse_url() saw it
+  for (const asio::ip::address& address : found) {
+    if ((to.tls || address.is_loopback()) && webhook::may_reach(address, reach)) {
+      endpoints.emplace_back(address, port);
     }
   }
   return endpoints;
 }
 
+Deadline deadline_in(const asio::any_io_executor& executor, std::chrono::seconds patience) {
+  return asio::steady_timer(executor, patience).expiry();
+}
+
 // Sends the request and reads the status line. `stream`: connected, and its handshake done.
 template <class Stream>
-asio::awaitable<webhook::Outcome> exchange(Stream& stream, Request request) {
+asio::awaitable<webhook::Outcome> exchange(Stream& stream, Request request, Deadline deadline) {
   auto [write_error, written] = co_await http::async_write(stream, request, kAwait);
   if (write_error) {
     co_return failed("send", write_error);
@@ -120,7 +131,8 @@ asio::awaitable<webhook::Outcome> exchange(Stream& stream, Request request) {
   }
   const webhook::Outcome outcome = judge(parser.get().result_int());
   // The status is the answer. The rest is read so that the receiver can finish it in peace.
-  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
+  beast::get_lowest_layer(stream).expires_at(
+      std::min(deadline, deadline_in(stream.get_executor(), std::chrono::seconds(1))));
   [[maybe_unused]] const auto rest = co_await http::async_read(stream, buffer, parser, kAwait);
   co_return outcome;
 }
@@ -196,19 +208,40 @@ class WebhookSender::Impl {
     if (clock_.unix_ms() < next_round_ms_) {
       co_return true;
     }
-    std::move_only_function<Result<>()> work = [this]() -> Result<> {
-      TRY(const std::vector<identity::KeyInfo> keys, keys_());
-      CHECK_OK(webhooks_.announce_expiring(keys));
-      return webhooks_.prune();
-    };
-    const Result<> done = co_await run_blocking<Result<>>(blocking_, std::move(work));
-    if (!done) {
+    std::move_only_function<Result<Keys>()> list = [this] { return keys_(); };
+    Result<Keys> listed = co_await run_blocking<Result<Keys>>(blocking_, std::move(list));
+    Result<> announced = {};
+    if (listed) {
+      announced = co_await announce_expiring(*std::move(listed));
+    } else {
+      announced = std::unexpected(listed.error());
+    }
+    if (!announced) {
       log::error("webhooks: keys that end could not be announced",
-                 {{"error", done.error().message}});
+                 {{"error", announced.error().message}});
       co_return false;
     }
     next_round_ms_ = clock_.unix_ms() + kRoundMs;
     co_return true;
+  }
+
+  // In pieces: between two of them what others ask of the database's thread is done.
+  asio::awaitable<Result<>> announce_expiring(Keys keys) {
+    const auto shared = std::make_shared<const Keys>(std::move(keys));
+    for (std::size_t at = 0; at < shared->size() && !stopping_;) {
+      std::move_only_function<Result<std::size_t>()> announce = [this, shared, at] {
+        return webhooks_.announce_expiring(*shared, at);
+      };
+      const Result<std::size_t> next =
+          co_await run_blocking<Result<std::size_t>>(blocking_, std::move(announce));
+      if (!next) {
+        co_return std::unexpected(next.error());
+      }
+      at = *next;
+    }
+    std::move_only_function<Result<>()> prune = [this] { return webhooks_.prune(); };
+    const Result<> pruned = co_await run_blocking<Result<>>(blocking_, std::move(prune));
+    co_return pruned;
   }
 
   // Begins to send what is due; how long to wait before it is asked for again.
@@ -225,7 +258,7 @@ class WebhookSender::Impl {
       co_return kTroubleMs;
     }
     for (webhook::Job& job : due->jobs) {
-      busy_.insert(job.row.webhook_id);
+      busy_.emplace(job.row.webhook_id, job.row.tenant);
       asio::co_spawn(context_, send(std::move(job)), [](const std::exception_ptr& failure) {
         if (failure) {
           log::error("a webhook's message ended with an exception");
@@ -275,41 +308,37 @@ class WebhookSender::Impl {
       co_return webhook::Outcome{.error = address.error().message};
     }
     Request request = make_request(job, *address, clock_);
-    const auto resolver = std::make_shared<Tcp::resolver>(context_);
-    asio::steady_timer deadline(context_);
-    deadline.expires_after(std::chrono::seconds(options_.timeout_s));
-    deadline.async_wait([resolver](boost::system::error_code late) {
-      if (!late) {
-        resolver->cancel();
-      }
-    });
-    auto [error, found] = co_await resolver->async_resolve(address->host, address->port, kAwait);
-    deadline.cancel();
-    if (error) {
-      co_return failed("resolve", error);
+    // One bound over all of it, from here to the status line.
+    const std::chrono::seconds patience(options_.timeout_s);
+    const Deadline deadline = deadline_in(context_.get_executor(), patience);
+    const Result<NameLookup::Addresses> found =
+        co_await names_.look_up(job.row.tenant, address->host, patience);
+    if (!found) {
+      co_return webhook::Outcome{.error = "resolve: " + found.error().message};
     }
-    const std::vector<Tcp::endpoint> endpoints = allowed_endpoints(found, address->tls);
+    const std::vector<Tcp::endpoint> endpoints = allowed_endpoints(*found, *address, job.reach);
     if (endpoints.empty()) {
-      co_return webhook::Outcome{.error = "plain http: the name leads to another machine"};
+      co_return webhook::Outcome{.error = "the name leads to where this webhook may not go"};
     }
     TlsStream stream(context_, *tls_);
     beast::tcp_stream& lowest = stream.next_layer();
-    lowest.expires_after(std::chrono::seconds(options_.timeout_s));
+    lowest.expires_at(deadline);
     auto [connect_error, endpoint] = co_await lowest.async_connect(endpoints, kAwait);
     if (connect_error) {
       co_return failed("connect", connect_error);
     }
     if (!address->tls) {
-      webhook::Outcome outcome = co_await exchange(lowest, std::move(request));
+      webhook::Outcome outcome = co_await exchange(lowest, std::move(request), deadline);
       co_return outcome;
     }
-    webhook::Outcome outcome = co_await exchange_over_tls(stream, *address, std::move(request));
+    webhook::Outcome outcome =
+        co_await exchange_over_tls(stream, *address, std::move(request), deadline);
     co_return outcome;
   }
 
   static asio::awaitable<webhook::Outcome> exchange_over_tls(TlsStream& stream,
                                                              const webhook::Address& address,
-                                                             Request request) {
+                                                             Request request, Deadline deadline) {
     boost::system::error_code no_address;
     asio::ip::make_address(address.host, no_address);
     if (no_address) {  // an address has no place in the server name (RFC 6066, section 3)
@@ -321,7 +350,7 @@ class WebhookSender::Impl {
     if (error) {
       co_return failed("TLS", error);
     }
-    webhook::Outcome outcome = co_await exchange(stream, std::move(request));
+    webhook::Outcome outcome = co_await exchange(stream, std::move(request), deadline);
     co_return outcome;
   }
 
@@ -332,9 +361,10 @@ class WebhookSender::Impl {
   const WebhookSenderOptions options_;
   const std::shared_ptr<ssl::context> tls_;
   asio::io_context context_{1};
+  NameLookup names_;
   // Of the context's thread.
   asio::steady_timer timer_;
-  std::set<std::string> busy_;  // webhooks with a message on its way
+  webhook::OnTheirWay busy_;
   UnixMillis next_round_ms_ = 0;
   bool woken_ = false;
   bool stopping_ = false;

@@ -19,8 +19,8 @@ namespace deepmoat::gateway {
 
 struct WebhookSenderOptions {
   std::string ca_file;  // authorities that receivers are checked against; empty: the system's
-  std::size_t in_flight_max = 8;  // messages at once, one of a webhook
-  std::int64_t timeout_s = 10;    // from the name's resolution to the status line
+  std::size_t in_flight_max = 16;  // messages at once, one of a webhook
+  std::int64_t timeout_s = 10;     // from the name's resolution to the status line
 };
 
 class WebhookSender {

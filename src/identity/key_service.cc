@@ -221,7 +221,8 @@ Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference)
 
 Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
                                  std::string_view reference, std::string_view detail, First first,
-                                 const Edit& apply, std::uint64_t* result_sequence) {
+                                 const Edit& apply, const Keep& keep,
+                                 std::uint64_t* result_sequence) {
   // The intent names the key that it is about, so the key is looked up before it is written.
   const Result<store::KeyRow> target = find(actor, reference);
   const std::string resource = target ? target->key_id : std::string();
@@ -243,7 +244,14 @@ Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
           if (first == First::memory) {
             CHECK_OK(put_in_force(row));
           }
-          const Result<> kept = database_.update_key(row);
+        }
+        if (row != before || keep) {
+          const Result<> kept = database_.transaction([&]() -> Result<> {
+            if (row != before) {
+              CHECK_OK(database_.update_key(row));
+            }
+            return keep ? keep(row) : Result<>();
+          });
           CHECK_OK(reload());
           CHECK_OK(kept);
         }
@@ -287,11 +295,12 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view referenc
 }
 
 Result<LeakedKey> KeyService::revoke_as(std::string_view name, const Actor& actor,
-                                        std::string_view reference, std::string_view reason) {
+                                        std::string_view reference, std::string_view reason,
+                                        const KeepLeak& keep) {
   const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
   const std::string_view recorded = reason_good ? reason : std::string_view();
   LeakedKey revoked;
-  const auto apply = [&](store::KeyRow& row) -> Result<> {
+  const Edit withdraw = [&](store::KeyRow& row) -> Result<> {
     CHECK_OK(reason_good);
     if (reason.empty()) {
       return fail(Code::invalid_argument, "reason: say why the key is revoked");
@@ -303,20 +312,24 @@ Result<LeakedKey> KeyService::revoke_as(std::string_view name, const Actor& acto
     }
     return {};
   };
-  TRY(revoked.info,
-      edit(actor, name, reference, recorded, First::memory, apply, &revoked.audit_sequence));
+  const Keep keep_row = [&](const store::KeyRow& row) -> Result<> {
+    revoked.info = info_of(row);
+    return keep(revoked);
+  };
+  TRY(revoked.info, edit(actor, name, reference, recorded, First::memory, withdraw,
+                         keep ? keep_row : Keep(), &revoked.audit_sequence));
   return revoked;
 }
 
 Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
                                    std::string_view reason) {
-  TRY(LeakedKey revoked, revoke_as("key.revoke", actor, reference, reason));
+  TRY(LeakedKey revoked, revoke_as("key.revoke", actor, reference, reason, nullptr));
   return std::move(revoked.info);
 }
 
 Result<LeakedKey> KeyService::leak(const Actor& actor, std::string_view reference,
-                                   std::string_view reason) {
-  return revoke_as("key.leak", actor, reference, reason);
+                                   std::string_view reason, const KeepLeak& keep) {
+  return revoke_as("key.leak", actor, reference, reason, keep);
 }
 
 Result<KeyInfo> KeyService::expire(const Actor& actor, std::string_view reference,

@@ -79,6 +79,10 @@ struct LeakedKey {
   std::uint64_t audit_sequence = 0;    // of the result of the revocation
 };
 
+// What else becomes durable together with a leaked key's revocation, or not at all. The key is
+// refused already.
+using KeepLeak = std::function<Result<>(const LeakedKey&)>;
+
 class KeyService {
  public:
   // Loads the keys into `authenticator`. Everything referred to must outlive the service.
@@ -117,7 +121,8 @@ class KeyService {
   Result<KeyInfo> revoke(const Actor& actor, std::string_view reference, std::string_view reason);
   // The same for a key that others may have: "key.leak" in the audit log. A key that is revoked
   // already stays as it is, and is on record as leaked.
-  Result<LeakedKey> leak(const Actor& actor, std::string_view reference, std::string_view reason);
+  Result<LeakedKey> leak(const Actor& actor, std::string_view reference, std::string_view reason,
+                         const KeepLeak& keep = nullptr);
   // Ends the key at `at_ms`, sooner than it would; never later. In the past: at once.
   Result<KeyInfo> expire(const Actor& actor, std::string_view reference, UnixMillis at_ms);
 
@@ -134,15 +139,16 @@ class KeyService {
              const KeyAuthority& authority, const Clock& clock);
 
   using Edit = std::function<Result<>(store::KeyRow&)>;
+  using Keep = std::function<Result<>(const store::KeyRow&)>;  // in the edit's transaction
   // An edit that only takes rights away is in force before the disk has it, which may take long.
   enum class First : std::uint8_t { disk, memory };
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
   Result<> put_in_force(const store::KeyRow& edited);
   Result<KeyInfo> edit(const Actor& actor, std::string_view name, std::string_view reference,
                        std::string_view detail, First first, const Edit& apply,
-                       std::uint64_t* result_sequence = nullptr);
+                       const Keep& keep = nullptr, std::uint64_t* result_sequence = nullptr);
   Result<LeakedKey> revoke_as(std::string_view name, const Actor& actor, std::string_view reference,
-                              std::string_view reason);
+                              std::string_view reason, const KeepLeak& keep);
 
   store::Database& database_;
   AppendAudit append_;

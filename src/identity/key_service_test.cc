@@ -75,6 +75,31 @@ TEST(KeyService, StoresNothingThatCouldRebuildAKey) {
   }
 }
 
+TEST(KeyService, WhatIsKeptOfALeakIsKeptWithItOrNeitherIs) {
+  ScratchKeys keys;
+  const CreatedKey key = keys.make("app");
+  const std::string id = key.info.key_id.value();
+  const auto leak = [&](const Result<>& kept) {
+    return keys.service_->leak(keys.admin(), id, "seen", [&](const LeakedKey& leaked) -> Result<> {
+      EXPECT_EQ(leaked.info.key_id, key.info.key_id);
+      EXPECT_NE(keys.tried(key.shown.reveal()), "ok") << "refused before anything is written";
+      CHECK_OK(keys.database_->set_setting("kept", id));
+      return kept;
+    });
+  };
+  EXPECT_FALSE(leak(fail(Code::io, "the disk is full")));
+  EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
+  EXPECT_FALSE(*keys.database_->setting("kept"));
+  const auto leaked = leak(Result<>());
+  ASSERT_TRUE(leaked) << leaked.error().message;
+  EXPECT_EQ(leaked->before, KeyState::active);
+  EXPECT_EQ(*keys.database_->setting("kept"), id);
+  keys.restart();
+  EXPECT_NE(keys.tried(key.shown.reveal()), "ok");
+  EXPECT_EQ(leak(Result<>())->before, KeyState::revoked)
+      << "one that was revoked before is kept as well";
+}
+
 TEST(KeyService, WritesIntentAndResultOfEveryAction) {
   ScratchKeys keys;
   const CreatedKey key = keys.make("app");

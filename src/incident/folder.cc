@@ -34,11 +34,11 @@ Result<> IncidentFolder::save_public_key(std::string_view public_key) const {
   return there && *there == pem ? Result<>() : write_file_atomic(file, pem, 0644);
 }
 
-Result<std::vector<std::string>> IncidentFolder::all() const {
+Result<std::vector<std::string>> IncidentFolder::ids() const {
   std::vector<std::string> ids;
   std::error_code error;
   if (!std::filesystem::exists(path_, error)) {
-    return std::vector<std::string>();
+    return ids;
   }
   std::filesystem::directory_iterator entries(path_, error);
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
@@ -51,12 +51,7 @@ Result<std::vector<std::string>> IncidentFolder::all() const {
     return fail(Code::io, "list " + path_.string() + ": " + error.message());
   }
   std::ranges::sort(ids);
-  std::vector<std::string> texts;
-  for (const std::string& id : ids) {
-    TRY(std::string text, load(id));
-    texts.push_back(std::move(text));
-  }
-  return texts;
+  return ids;
 }
 
 Result<std::string> IncidentFolder::load(std::string_view id) const {
@@ -66,6 +61,9 @@ Result<std::string> IncidentFolder::load(std::string_view id) const {
   auto text = read_file(path_ / (std::string(id) + std::string(kEnding)), kIncidentBytesMax);
   if (!text && text.error().code == Code::not_found) {
     return fail(Code::not_found, "no such incident");
+  }
+  if (!text) {  // too large is no fault of the caller either
+    return fail(Code::io, text.error().message);
   }
   return text;
 }

@@ -23,8 +23,8 @@ class IncidentFolder {
   [[nodiscard]] Result<> save(const std::string& id, std::string_view text) const;
   // Beside the records, as public-key.pem, so that the folder can be given away as it is.
   [[nodiscard]] Result<> save_public_key(std::string_view public_key) const;
-  // The texts of all records, by their ids' order; empty when there is no folder.
-  [[nodiscard]] Result<std::vector<std::string>> all() const;
+  // The ids of all records, in their order; empty when there is no folder.
+  [[nodiscard]] Result<std::vector<std::string>> ids() const;
   // Code::invalid_argument for what is no id, Code::not_found.
   [[nodiscard]] Result<std::string> load(std::string_view id) const;
 

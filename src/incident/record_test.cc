@@ -98,13 +98,17 @@ TEST(IncidentRecord, AnotherSpellingIsRefused) {
 TEST(IncidentFolder, KeepsRecordsUnderTheirIds) {
   const ScratchFolder scratch;
   const IncidentFolder folder(scratch / "incidents");
-  EXPECT_TRUE(folder.all()->empty());
+  EXPECT_TRUE(folder.ids()->empty());
   const auto id = new_incident_id();
   ASSERT_TRUE(id);
   EXPECT_EQ(folder.load(*id).error().code, Code::not_found);
   ASSERT_TRUE(folder.save(*id, "text"));
   EXPECT_EQ(*folder.load(*id), "text");
-  EXPECT_EQ(*folder.all(), std::vector<std::string>{"text"});
+  const auto large = new_incident_id();
+  ASSERT_TRUE(folder.save(*large, std::string(kIncidentBytesMax + 1, ' ')));
+  EXPECT_EQ(folder.load(*large).error().code, Code::io);
+  std::filesystem::remove(scratch / "incidents" / (*large + ".json"));
+  EXPECT_EQ(*folder.ids(), std::vector<std::string>{*id});
   const auto status = std::filesystem::status(scratch / "incidents" / (*id + ".json"));
   EXPECT_EQ(status.permissions() & std::filesystem::perms::others_all,
             std::filesystem::perms::none);

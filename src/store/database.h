@@ -166,6 +166,7 @@ class Database {
   friend class ClientTable;
   friend class PeopleTable;
   friend class ApprovalTable;
+  friend class LeakTable;
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

@@ -224,6 +224,36 @@ constexpr std::array<std::string_view, 1> kSealedCertificates{
     "ALTER TABLE client_certificates ADD COLUMN row_mac TEXT NOT NULL DEFAULT ''",
 };
 
+// What is due is asked for after every message, and the list by every administrator.
+constexpr std::array<std::string_view, 4> kDeliveryIndexes{
+    R"sql(
+CREATE INDEX webhook_deliveries_due
+ON webhook_deliveries (webhook_id, next_ms, created_ms, delivery_id) WHERE state = 'waiting')sql",
+    R"sql(
+CREATE INDEX webhook_deliveries_next ON webhook_deliveries (next_ms) WHERE state = 'waiting')sql",
+    R"sql(
+CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (created_ms, delivery_id))sql",
+    R"sql(
+CREATE INDEX webhook_deliveries_newest_of_tenant
+ON webhook_deliveries (tenant, created_ms, delivery_id))sql",
+};
+
+// Those of the home tenant were added by its administrators; of the others nobody knows by whom.
+constexpr std::array<std::string_view, 2> kInternalWebhooks{
+    "ALTER TABLE webhooks ADD COLUMN internal INTEGER NOT NULL DEFAULT 0",
+    "UPDATE webhooks SET internal = 1 WHERE tenant = 'default'",
+};
+
+// Leaks whose keys are withdrawn and whose records are still to be made.
+constexpr std::array<std::string_view, 1> kOpenLeaks{
+    R"sql(
+CREATE TABLE open_leaks (
+  key_id    TEXT NOT NULL PRIMARY KEY,
+  content   TEXT NOT NULL,
+  signature TEXT NOT NULL
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -235,6 +265,9 @@ constexpr std::array kMigrations{
     Migration{8, "people who sign in", kPeople},
     Migration{9, "what waits for a second person", kApprovals},
     Migration{10, "sealed rows of client certificates", kSealedCertificates},
+    Migration{11, "indexes of deliveries", kDeliveryIndexes},
+    Migration{12, "webhooks that may lead to internal addresses", kInternalWebhooks},
+    Migration{13, "leaks whose records are still to be made", kOpenLeaks},
 };
 
 }  // namespace

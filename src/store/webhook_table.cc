@@ -7,7 +7,7 @@ namespace deepmoat::store {
 namespace {
 
 constexpr std::string_view kWebhookColumns =
-    "webhook_id, tenant, url, events, sealed_secret, created_by, created_ms";
+    "webhook_id, tenant, url, events, sealed_secret, created_by, created_ms, internal";
 constexpr std::string_view kDeliveryColumns =
     "delivery_id, webhook_id, tenant, event, subject, body, created_ms, state, attempts, next_ms, "
     "last_ms, last_status, last_error";
@@ -59,14 +59,14 @@ struct BoundDelivery {
   }
 };
 
-// Runs "SELECT columns FROM webhook_deliveries <rest>" with two numbers bound to :x and :y.
+// Runs "SELECT columns FROM webhook_deliveries <rest>", in which `bind` binds what it names.
+template <class Bind>
 std::vector<DeliveryRow> select_deliveries(soci::session& session, const std::string& rest,
-                                           long long x, long long y) {
+                                           const Bind& bind) {
   BoundDelivery bound;
   soci::statement statement(session);
   bound.bind_all(statement, kInto);
-  statement.exchange(soci::use(x, "x"));
-  statement.exchange(soci::use(y, "y"));
+  bind(statement);
   statement.alloc();
   statement.prepare("SELECT " + std::string(kDeliveryColumns) + " FROM webhook_deliveries " + rest);
   statement.define_and_bind();
@@ -84,10 +84,12 @@ Result<> WebhookTable::insert_webhook(const WebhookRow& row) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<> {
     const long long created_ms = row.created_ms;
+    const int internal = row.internal ? 1 : 0;
     impl.session_ << "INSERT INTO webhooks (" + std::string(kWebhookColumns) +
-                         ") VALUES (:a, :b, :c, :d, :e, :f, :g)",
+                         ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h)",
         soci::use(row.webhook_id), soci::use(row.tenant), soci::use(row.url), soci::use(row.events),
-        soci::use(row.sealed_secret), soci::use(row.created_by), soci::use(created_ms);
+        soci::use(row.sealed_secret), soci::use(row.created_by), soci::use(created_ms),
+        soci::use(internal);
     return {};
   });
 }
@@ -97,16 +99,18 @@ Result<std::vector<WebhookRow>> WebhookTable::list_webhooks() {
   return impl.guarded([&]() -> Result<std::vector<WebhookRow>> {
     WebhookRow row;
     long long created_ms = 0;
+    int internal = 0;
     soci::statement statement =
         (impl.session_.prepare << "SELECT " + std::string(kWebhookColumns) +
                                       " FROM webhooks ORDER BY created_ms, webhook_id",
          soci::into(row.webhook_id), soci::into(row.tenant), soci::into(row.url),
          soci::into(row.events), soci::into(row.sealed_secret), soci::into(row.created_by),
-         soci::into(created_ms));
+         soci::into(created_ms), soci::into(internal));
     statement.execute(false);
     std::vector<WebhookRow> rows;
     while (statement.fetch()) {
       row.created_ms = created_ms;
+      row.internal = internal != 0;
       rows.push_back(row);
     }
     return rows;
@@ -148,14 +152,32 @@ Result<bool> WebhookTable::insert_delivery(const DeliveryRow& row) {
   });
 }
 
-Result<std::vector<DeliveryRow>> WebhookTable::due_deliveries(UnixMillis now_ms,
-                                                              std::int64_t count) {
+Result<std::vector<DeliveryRow>> WebhookTable::due_deliveries(UnixMillis now_ms) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<std::vector<DeliveryRow>> {
-    return select_deliveries(impl.session_,
-                             "WHERE state = 'waiting' AND next_ms <= :x "
-                             "ORDER BY next_ms, created_ms, delivery_id LIMIT :y",
-                             now_ms, count);
+    const long long now = now_ms;
+    return select_deliveries(
+        impl.session_,
+        "WHERE delivery_id IN (SELECT (SELECT one.delivery_id FROM webhook_deliveries AS one "
+        "WHERE one.webhook_id = webhooks.webhook_id AND one.state = 'waiting' "
+        "AND one.next_ms <= :now "
+        "ORDER BY one.next_ms, one.created_ms, one.delivery_id LIMIT 1) FROM webhooks) "
+        "ORDER BY next_ms, created_ms, delivery_id",
+        [&](soci::statement& statement) { statement.exchange(soci::use(now, "now")); });
+  });
+}
+
+Result<std::int64_t> WebhookTable::count_waiting(std::string_view webhook_id,
+                                                 std::string_view event) {
+  Database::Impl& impl = *database_.impl_;
+  return impl.guarded([&]() -> Result<std::int64_t> {
+    const std::string wanted(webhook_id);
+    const std::string named(event);
+    long long count = 0;
+    impl.session_ << "SELECT count(*) FROM webhook_deliveries "
+                     "WHERE webhook_id = :id AND event = :event AND state = 'waiting'",
+        soci::use(wanted), soci::use(named), soci::into(count);
+    return count;
   });
 }
 
@@ -192,13 +214,21 @@ Result<> WebhookTable::update_delivery(const DeliveryRow& row) {
       });
 }
 
-Result<std::vector<DeliveryRow>> WebhookTable::list_deliveries(std::int64_t count) {
+Result<std::vector<DeliveryRow>> WebhookTable::list_deliveries(std::string_view tenant,
+                                                               std::int64_t count) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<std::vector<DeliveryRow>> {
+    const std::string wanted(tenant);
+    const long long limit = count;
     return select_deliveries(impl.session_,
-                             "WHERE created_ms >= :x "
-                             "ORDER BY created_ms DESC, delivery_id DESC LIMIT :y",
-                             0, count);
+                             std::string(wanted.empty() ? "" : "WHERE tenant = :tenant ") +
+                                 "ORDER BY created_ms DESC, delivery_id DESC LIMIT :count",
+                             [&](soci::statement& statement) {
+                               if (!wanted.empty()) {
+                                 statement.exchange(soci::use(wanted, "tenant"));
+                               }
+                               statement.exchange(soci::use(limit, "count"));
+                             });
   });
 }
 

@@ -22,6 +22,7 @@ struct WebhookRow {
   std::string sealed_secret;  // hex; see webhook/service.cc for its place
   std::string created_by;
   UnixMillis created_ms = 0;
+  bool internal = false;  // may lead to this machine and into its networks
 
   bool operator==(const WebhookRow&) const = default;
 };
@@ -57,14 +58,17 @@ class WebhookTable {
 
   // False: the webhook has a delivery of this event and subject.
   Result<bool> insert_delivery(const DeliveryRow& row);
-  // Those that wait and may be sent at `now_ms`, the longest due first.
-  Result<std::vector<DeliveryRow>> due_deliveries(UnixMillis now_ms, std::int64_t count);
+  // Of each webhook the one that waits and may be sent at `now_ms` for longest, these in the same
+  // order: however many wait for one webhook, they hide nothing of another's.
+  Result<std::vector<DeliveryRow>> due_deliveries(UnixMillis now_ms);
+  // How many of `event` wait for one webhook.
+  Result<std::int64_t> count_waiting(std::string_view webhook_id, std::string_view event);
   // When the next of those that wait after `now_ms` may be sent.
   Result<std::optional<UnixMillis>> next_due_ms(UnixMillis now_ms);
   // Replaces what an attempt changes: from `state` on. Code::not_found when it does not wait.
   Result<> update_delivery(const DeliveryRow& row);
-  // The newest first.
-  Result<std::vector<DeliveryRow>> list_deliveries(std::int64_t count);
+  // The newest first, of webhooks of `tenant`; empty: of all.
+  Result<std::vector<DeliveryRow>> list_deliveries(std::string_view tenant, std::int64_t count);
   // Forgets those that ended before `before_ms`.
   Result<> prune_deliveries(UnixMillis before_ms);
 

@@ -80,6 +80,10 @@ Result<Address> parse_url(std::string_view url) {
   return address;
 }
 
+std::string origin_of(const Address& address) {
+  return (address.tls ? "https://" : "http://") + address.host_header;
+}
+
 std::string signature_header(const Secret& secret, std::int64_t unix_s, std::string_view body) {
   const std::string signed_text = fmt::format("{}.{}", unix_s, body);
   return fmt::format("t={},v1={}", unix_s,

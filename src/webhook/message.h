@@ -37,6 +37,9 @@ struct Address {
 // "url" and what is wrong with it: no user or password in it, no fragment, 2048 bytes at most.
 [[nodiscard]] Result<Address> parse_url(std::string_view url);
 
+// "https://hooks.example:8443": where it leads, without what a path or a query may give away.
+[[nodiscard]] std::string origin_of(const Address& address);
+
 // "t=<unix s>,v1=<hex>": HMAC-SHA-256 under the webhook's secret over "<unix s>.<body>". A receiver
 // recomputes it, and refuses a time that is long past.
 [[nodiscard]] std::string signature_header(const Secret& secret, std::int64_t unix_s,

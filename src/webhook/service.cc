@@ -23,10 +23,12 @@ constexpr std::size_t kIdRandomBytes = 12;
 constexpr std::size_t kSecretRandomBytes = 32;
 constexpr std::size_t kWebhooksMax = 100;  // of one tenant
 constexpr std::int64_t kDeliveriesShown = 500;
-constexpr std::int64_t kDeliveriesKept = 10'000;
+constexpr std::int64_t kTestsWaitingMax = 10;  // of one webhook
+constexpr std::size_t kOnTheirWayOfTenantMax = 4;
 constexpr UnixMillis kKeptMs = 30 * kDayMs;
 // Before a key's end; the first is when its answers begin to warn (day 76 of 90).
 constexpr std::array<std::int64_t, 3> kNoticeDays{1, 7, identity::kKeyNoticeMs / kDayMs};
+constexpr std::size_t kNoticesAtOnce = 200;
 constexpr std::size_t kErrorBytesMax = 200;
 
 Result<std::string> new_id(std::string_view prefix) {
@@ -83,6 +85,7 @@ Json webhook_json(const store::WebhookRow& row) {
           {"url", row.url},
           {"events", split_events(row.events)},
           {"tenant", row.tenant},
+          {"internal", row.internal},
           {"created_by", row.created_by},
           {"created_at", row.created_ms / 1000}};
 }
@@ -122,28 +125,65 @@ Actor sender_actor(const store::DeliveryRow& row) {
   return actor;
 }
 
-AuditedAction sending(const store::DeliveryRow& row) {
-  return {audit::Operation::execute, "webhook.deliver", row.webhook_id + " " + row.event, ""};
+// What the audit log calls it: "whk_... https://hooks.example".
+std::string with_origin(const std::string& name, const std::string& url) {
+  const auto address = parse_url(url);
+  return address ? name + " " + origin_of(*address) : name;
+}
+
+// How many days of notice a key is due for; 0: none, or its end is no news.
+std::int64_t notice_days(const identity::KeyInfo& key, UnixMillis now_ms) {
+  const bool short_lived = key.expires_ms - key.created_ms <= kDayMs;
+  const bool rotated = key.overlap_until_ms != 0;  // its owner has the next one
+  if (key.state != identity::KeyState::active || short_lived || rotated) {
+    return 0;
+  }
+  const auto* const stage = std::ranges::find_if(
+      kNoticeDays, [&](std::int64_t days) { return key.expires_ms - now_ms <= days * kDayMs; });
+  return stage == kNoticeDays.end() ? 0 : *stage;
+}
+
+AuditedAction sending(const Job& job) {
+  return {audit::Operation::execute, "webhook.deliver",
+          with_origin(job.row.webhook_id + " " + job.row.event, job.url), ""};
+}
+
+// What a message about a key says.
+Json about(const identity::KeyInfo& key, const Json& more) {
+  Json content = {{"key", key_json(key)}};
+  if (more.is_object()) {
+    content.update(more);
+  }
+  return content;
 }
 
 }  // namespace
 
 WebhookService::WebhookService(store::Database& database, identity::AppendAudit append,
-                               crypto::FieldCipher& cipher, const Clock& clock)
-    : table_(database), append_(std::move(append)), cipher_(cipher), clock_(clock) {}
+                               crypto::FieldCipher& cipher, const Clock& clock, Reach of_tenants)
+    : database_(database),
+      table_(database),
+      append_(std::move(append)),
+      cipher_(cipher),
+      clock_(clock),
+      of_tenants_(of_tenants) {}
 
 Result<Json> WebhookService::add(const Actor& actor, const std::string& url,
                                  const std::vector<std::string>& events,
                                  const std::string& tenant) {
   const auto body = [&](AuditedAction& action) -> Result<Json> {
-    CHECK_OK(parse_url(url));
+    TRY(const Address address, parse_url(url));
+    action.resource = origin_of(address);
+    const bool home = actor.tenant.value() == identity::kHomeTenant;
+    CHECK_OK(check_reach(address, home ? Reach::everything : of_tenants_));
     CHECK_OK(identity::check_name("tenant", tenant));
     if (!identity::reaches(actor.tenant, TenantId(tenant))) {
       return fail(Code::permission_denied,
                   "tenant: webhooks of another tenant need an "
                   "administrator of tenant \"default\"");
     }
-    store::WebhookRow row{.tenant = tenant, .url = url, .created_by = actor.operator_id};
+    store::WebhookRow row{
+        .tenant = tenant, .url = url, .created_by = actor.operator_id, .internal = home};
     TRY(row.events, join_events(events));
     TRY(const auto others, table_.list_webhooks());
     if (static_cast<std::size_t>(std::ranges::count(others, tenant, &store::WebhookRow::tenant)) >=
@@ -152,7 +192,7 @@ Result<Json> WebhookService::add(const Actor& actor, const std::string& url,
                   fmt::format("a tenant may have {} webhooks; remove one first", kWebhooksMax));
     }
     TRY(row.webhook_id, new_id("whk_"));
-    action.resource = row.webhook_id;
+    action.resource = with_origin(row.webhook_id, url);
     row.created_ms = clock_.unix_ms();
     TRY(std::string random, random_bytes(kSecretRandomBytes));
     const Secret bytes(std::move(random));
@@ -194,8 +234,9 @@ Result<store::WebhookRow> WebhookService::find(const Actor& actor, const std::st
 Result<Json> WebhookService::remove(const Actor& actor, const std::string& webhook_id) {
   return identity::audited<Json>(append_, actor,
                                  {audit::Operation::erase, "webhook.remove", webhook_id, ""},
-                                 [&](AuditedAction&) -> Result<Json> {
+                                 [&](AuditedAction& action) -> Result<Json> {
                                    TRY(const store::WebhookRow row, find(actor, webhook_id));
+                                   action.resource = with_origin(row.webhook_id, row.url);
                                    CHECK_OK(table_.erase_webhook(row.webhook_id));
                                    return webhook_json(row);
                                  });
@@ -204,8 +245,16 @@ Result<Json> WebhookService::remove(const Actor& actor, const std::string& webho
 Result<Json> WebhookService::test(const Actor& actor, const std::string& webhook_id) {
   return identity::audited<Json>(
       append_, actor, {audit::Operation::write, "webhook.test", webhook_id, ""},
-      [&](AuditedAction&) -> Result<Json> {
+      [&](AuditedAction& action) -> Result<Json> {
         TRY(const store::WebhookRow row, find(actor, webhook_id));
+        action.resource = with_origin(row.webhook_id, row.url);
+        TRY(const std::int64_t waiting, table_.count_waiting(row.webhook_id, kTest));
+        if (waiting >= kTestsWaitingMax) {
+          return fail(Code::resource_exhausted,
+                      fmt::format("{} test messages wait for this webhook already: see its "
+                                  "deliveries for what is wrong, or remove it",
+                                  waiting));
+        }
         TRY(const std::string subject, new_id("test_"));
         CHECK_OK(queue(row, kTest, subject, {{"message", "This is a test."}}));
         return Json{{"webhook", row.webhook_id}, {"subject", subject}};
@@ -213,19 +262,20 @@ Result<Json> WebhookService::test(const Actor& actor, const std::string& webhook
 }
 
 Result<Json> WebhookService::deliveries(const Actor& actor) {
-  return identity::audited<Json>(append_, actor,
-                                 {audit::Operation::read, "webhook.deliveries", "", ""},
-                                 [&](AuditedAction&) -> Result<Json> {
-                                   TRY(const auto rows, table_.list_deliveries(kDeliveriesKept));
-                                   Json list = Json::array();
-                                   for (const store::DeliveryRow& row : rows) {
-                                     if (identity::reaches(actor.tenant, TenantId(row.tenant)) &&
-                                         list.size() < kDeliveriesShown) {
-                                       list.push_back(delivery_json(row));
-                                     }
-                                   }
-                                   return list;
-                                 });
+  return identity::audited<Json>(
+      append_, actor, {audit::Operation::read, "webhook.deliveries", "", ""},
+      [&](AuditedAction&) -> Result<Json> {
+        const bool home = actor.tenant.value() == identity::kHomeTenant;
+        TRY(const auto rows,
+            table_.list_deliveries(home ? "" : actor.tenant.value(), kDeliveriesShown));
+        Json list = Json::array();
+        for (const store::DeliveryRow& row : rows) {
+          if (identity::reaches(actor.tenant, TenantId(row.tenant))) {
+            list.push_back(delivery_json(row));
+          }
+        }
+        return list;
+      });
 }
 
 Result<bool> WebhookService::queue(const store::WebhookRow& webhook, std::string_view event,
@@ -248,13 +298,38 @@ Result<bool> WebhookService::queue(const store::WebhookRow& webhook, std::string
   return fresh;
 }
 
-Result<std::size_t> WebhookService::announce(std::string_view event, const std::string& subject,
-                                             const identity::KeyInfo& key, Json more) {
-  Json content = {{"key", key_json(key)}};
-  if (more.is_object()) {
-    content.update(more);
+// `asked`: counts the webhooks that were to be told, whether they had been before or not.
+Result<std::size_t> WebhookService::queue_for_all(const std::vector<store::WebhookRow>& webhooks,
+                                                  std::string_view event,
+                                                  const std::string& subject,
+                                                  const TenantId& tenant, const Json& content,
+                                                  std::size_t* asked) {
+  std::size_t queued = 0;
+  for (const store::WebhookRow& webhook : webhooks) {
+    if (wants(webhook, event) && identity::reaches(TenantId(webhook.tenant), tenant)) {
+      TRY(const bool fresh, queue(webhook, event, subject, content));
+      queued += fresh ? 1 : 0;
+      *asked += 1;
+    }
   }
-  return tell_all(event, subject, key.tenant, content);
+  return queued;
+}
+
+Result<std::size_t> WebhookService::tell_all(std::string_view event, const std::string& subject,
+                                             const TenantId& tenant, const Json& content) {
+  TRY(const auto webhooks, table_.list_webhooks());
+  std::size_t queued = 0;
+  std::size_t asked = 0;
+  CHECK_OK(database_.transaction([&]() -> Result<> {
+    TRY(queued, queue_for_all(webhooks, event, subject, tenant, content, &asked));
+    return {};
+  }));
+  return queued;
+}
+
+Result<std::size_t> WebhookService::announce(std::string_view event, const std::string& subject,
+                                             const identity::KeyInfo& key, const Json& more) {
+  return tell_all(event, subject, key.tenant, about(key, more));
 }
 
 Result<std::size_t> WebhookService::announce_approval(const std::string& approval_id,
@@ -262,52 +337,55 @@ Result<std::size_t> WebhookService::announce_approval(const std::string& approva
   return tell_all(kApprovalWaiting, approval_id, tenant, {{"approval", content}});
 }
 
-Result<std::size_t> WebhookService::tell_all(std::string_view event, const std::string& subject,
-                                             const TenantId& tenant, const Json& content) {
+Result<std::size_t> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>& keys,
+                                                      std::size_t from) {
   TRY(const auto webhooks, table_.list_webhooks());
-  std::size_t queued = 0;
-  for (const store::WebhookRow& webhook : webhooks) {
-    if (wants(webhook, event) && identity::reaches(TenantId(webhook.tenant), tenant)) {
-      TRY(const bool fresh, queue(webhook, event, subject, content));
-      queued += fresh ? 1 : 0;
-    }
-  }
-  return queued;
-}
-
-Result<> WebhookService::announce_expiring(const std::vector<identity::KeyInfo>& keys) {
-  for (const identity::KeyInfo& key : keys) {
-    const std::int64_t left_ms = key.expires_ms - clock_.unix_ms();
-    const bool short_lived = key.expires_ms - key.created_ms <= kDayMs;  // its end is no news
-    const bool rotated = key.overlap_until_ms != 0;  // its owner has the next one
-    if (key.state != identity::KeyState::active || short_lived || rotated) {
-      continue;
-    }
-    const auto* const stage = std::ranges::find_if(
-        kNoticeDays, [&](std::int64_t days) { return left_ms <= days * kDayMs; });
-    if (stage != kNoticeDays.end()) {
-      const std::string subject = fmt::format("{} {}d", key.key_id.value(), *stage);
-      CHECK_OK(announce(kKeyExpiring, subject, key, {{"within_days", *stage}}));
-    }
-  }
-  return {};
-}
-
-Result<DueJobs> WebhookService::take_due(std::size_t count, const std::set<std::string>& busy) {
   const UnixMillis now_ms = clock_.unix_ms();
-  TRY(const auto rows, table_.due_deliveries(now_ms, kDeliveriesKept));
+  std::size_t at = from;
+  const auto piece = [&]() -> Result<> {
+    for (std::size_t asked = 0; at < keys.size() && asked < kNoticesAtOnce; ++at) {
+      const std::int64_t days = notice_days(keys[at], now_ms);
+      if (days != 0) {
+        const std::string subject = fmt::format("{} {}d", keys[at].key_id.value(), days);
+        CHECK_OK(queue_for_all(webhooks, kKeyExpiring, subject, keys[at].tenant,
+                               about(keys[at], {{"within_days", days}}), &asked));
+      }
+    }
+    return {};
+  };
+  CHECK_OK(database_.transaction(piece));
+  return at;
+}
+
+Result<DueJobs> WebhookService::take_due(std::size_t count, const OnTheirWay& busy) {
+  const UnixMillis now_ms = clock_.unix_ms();
+  TRY(auto rows, table_.due_deliveries(now_ms));
   TRY(const auto webhooks, table_.list_webhooks());
-  std::set<std::string> taken = busy;
+  std::erase_if(rows, [&](const store::DeliveryRow& row) { return busy.contains(row.webhook_id); });
+  std::map<std::string, std::size_t> of_tenant;
+  for (const auto& [webhook_id, tenant] : busy) {
+    ++of_tenant[tenant];
+  }
   DueJobs due;
-  for (const store::DeliveryRow& row : rows) {
+  while (due.jobs.size() < count && !rows.empty()) {
+    const auto next = std::ranges::min_element(  // the longest due of these
+        rows, {}, [&](const store::DeliveryRow& row) { return of_tenant[row.tenant]; });
+    const store::DeliveryRow row = *next;
+    rows.erase(next);
     const auto webhook =
         std::ranges::find(webhooks, row.webhook_id, &store::WebhookRow::webhook_id);
-    if (due.jobs.size() >= count || webhook == webhooks.end() ||
-        !taken.insert(row.webhook_id).second) {
+    if (of_tenant[row.tenant] >= kOnTheirWayOfTenantMax) {
+      break;  // and no other tenant has fewer
+    }
+    if (webhook == webhooks.end()) {
       continue;
     }
-    TRY(audit::Record intent, identity::begin_action(append_, sender_actor(row), sending(row)));
-    Job job{.row = row, .url = webhook->url, .secret = Secret(), .intent = std::move(intent)};
+    Job job{.row = row,
+            .url = webhook->url,
+            .secret = Secret(),
+            .reach = webhook->internal ? Reach::everything : of_tenants_,
+            .intent = {}};
+    TRY(job.intent, identity::begin_action(append_, sender_actor(row), sending(job)));
     const auto sealed = from_hex(webhook->sealed_secret);
     auto secret = sealed ? cipher_.open(place_of_secret(*webhook), *sealed)
                          : Result<Secret>(std::unexpected(sealed.error()));
@@ -317,6 +395,7 @@ Result<DueJobs> WebhookService::take_due(std::size_t count, const std::set<std::
       continue;
     }
     job.secret = *std::move(secret);
+    ++of_tenant[row.tenant];
     due.jobs.push_back(std::move(job));
   }
   TRY(const auto next_ms, table_.next_due_ms(now_ms));
@@ -344,7 +423,7 @@ Result<> WebhookService::note(const Job& job, const Outcome& outcome) {
   }
   record.status = outcome.status;
   const Error error{Code::unavailable, outcome.error};
-  CHECK_OK(identity::end_action(append_, std::move(record), sending(row),
+  CHECK_OK(identity::end_action(append_, std::move(record), sending(job),
                                 outcome.error.empty() ? nullptr : &error));
   return {};
 }

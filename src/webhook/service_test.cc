@@ -53,7 +53,7 @@ class WebhookServiceTest : public testing::Test {
     return added.value_or(WebhookService::Json());
   }
 
-  std::vector<Job> due(const std::set<std::string>& busy = {}) {
+  std::vector<Job> due(const OnTheirWay& busy = {}) {
     auto taken = service_->take_due(8, busy);
     EXPECT_TRUE(taken);
     return std::move(taken->jobs);
@@ -82,7 +82,26 @@ TEST_F(WebhookServiceTest, ShowsTheSecretOnceAndSealsIt) {
   EXPECT_EQ(row.sealed_secret.find(secret), std::string::npos);
   EXPECT_EQ(records_.at(0).action, "webhook.add");
   EXPECT_EQ(records_.at(1).outcome, audit::Outcome::success);
-  EXPECT_EQ(records_.at(1).resource, added.at("id").get<std::string>());
+}
+
+TEST_F(WebhookServiceTest, TheAuditLogSaysWhereMessagesGo) {
+  const auto id = add().at("id").get<std::string>();
+  const std::string place = id + " https://hooks.example";  // the path may hold a password
+  EXPECT_EQ(records_.back().resource, place);
+  ASSERT_TRUE(service_->test(admin_of(), id));
+  EXPECT_EQ(records_.back().resource, place);
+  for (const Job& job : due()) {
+    EXPECT_EQ(records_.back().action, "webhook.deliver");
+    EXPECT_EQ(records_.back().phase, audit::Phase::intent);
+    EXPECT_EQ(records_.back().resource, id + " webhook.test https://hooks.example");
+    ASSERT_TRUE(service_->note(job, {.status = 204}));
+    EXPECT_EQ(records_.back().phase, audit::Phase::result);
+    EXPECT_EQ(records_.back().resource, id + " webhook.test https://hooks.example");
+  }
+  ASSERT_TRUE(service_->remove(admin_of(), id));
+  EXPECT_EQ(records_.back().resource, place);
+  ASSERT_FALSE(service_->add(admin_of(), "https://hooks.example:8443/x", {"none"}, "default"));
+  EXPECT_EQ(records_.back().resource, "https://hooks.example:8443");
 }
 
 TEST_F(WebhookServiceTest, RefusesWhatItCannotServe) {
@@ -100,6 +119,29 @@ TEST_F(WebhookServiceTest, RefusesWhatItCannotServe) {
   EXPECT_EQ(refused(url, {"key.leaked"}, "Not A Name", admin_of()), "invalid_argument");
   EXPECT_EQ(refused(url, {"key.leaked"}, "hr", admin_of("it")), "permission_denied");
   EXPECT_TRUE(service_->list(admin_of())->empty());
+}
+
+TEST_F(WebhookServiceTest, OtherTenantsDoNotLookAroundInHere) {
+  const auto added = [&](const std::string& url, const identity::Actor& actor) {
+    return service_->add(actor, url, {"key.leaked"}, "hr");
+  };
+  for (const char* url : {"http://127.0.0.1:8080/admin", "http://localhost/", "https://localhost/",
+                          "https://10.0.0.7/", "https://[::1]/", "https://169.254.169.254/"}) {
+    const auto refused = added(url, admin_of("hr"));
+    ASSERT_FALSE(refused) << url;
+    EXPECT_EQ(refused.error().code, Code::invalid_argument);
+    EXPECT_TRUE(refused.error().message.starts_with("url: "));
+    EXPECT_EQ(records_.back().outcome, audit::Outcome::refused);
+    EXPECT_EQ(added(url, admin_of())->at("internal"), true) << "who runs the installation may";
+  }
+  const auto outside = added("https://hooks.example/", admin_of("hr"));
+  ASSERT_TRUE(outside);
+  EXPECT_EQ(outside->at("internal"), false);
+  ASSERT_TRUE(service_->test(admin_of("hr"), outside->at("id")));
+  EXPECT_EQ(due().at(0).reach, Reach::internet) << "the name may lead anywhere by then";
+  const auto inside = added("http://127.0.0.1:9/", admin_of());
+  ASSERT_TRUE(service_->test(admin_of("hr"), inside->at("id")));
+  EXPECT_EQ(due({{outside->at("id").get<std::string>(), "hr"}}).at(0).reach, Reach::everything);
 }
 
 TEST_F(WebhookServiceTest, WithoutTheAuditLogNothingHappens) {
@@ -130,7 +172,7 @@ TEST_F(WebhookServiceTest, SendsTriesAgainAndThenIsDone) {
   const auto added = add();
   ASSERT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of(), {{"incident", "inc_1"}}), 1U);
   EXPECT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of(), {}), 0U) << "announced already";
-  EXPECT_TRUE(due({added.at("id").get<std::string>()}).empty()) << "one at a time";
+  EXPECT_TRUE(due({{added.at("id").get<std::string>(), "default"}}).empty()) << "one at a time";
 
   auto jobs = due();
   ASSERT_EQ(jobs.size(), 1U);
@@ -162,6 +204,62 @@ TEST_F(WebhookServiceTest, SendsTriesAgainAndThenIsDone) {
     }
   }
   EXPECT_EQ(outcomes, (std::vector<std::string>{"500", "204"}));
+}
+
+TEST_F(WebhookServiceTest, ATenantWithSlowReceiversHoldsUpNobodyElse) {
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(service_->test(admin_of("hr"), add("hr").at("id")));
+  }
+  clock_.advance_ms(60'000);
+  const auto ours = add();
+  ASSERT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of(), {}), 1U);
+  const auto count = [](const std::vector<Job>& jobs, const std::string& tenant) {
+    return std::ranges::count(jobs, tenant, [](const Job& job) { return job.row.tenant; });
+  };
+  const auto first = due();  // eight places: four are the most of a tenant
+  EXPECT_EQ(count(first, "hr"), 4);
+  EXPECT_EQ(count(first, "default"), 1);
+  OnTheirWay busy;
+  for (const Job& job : first) {
+    busy.emplace(job.row.webhook_id, job.row.tenant);
+  }
+  EXPECT_TRUE(due(busy).empty());
+  busy.erase(ours.at("id").get<std::string>());
+  auto one = service_->take_due(1, busy);
+  ASSERT_EQ(one->jobs.size(), 1U);
+  EXPECT_EQ(one->jobs[0].row.event, "key.leaked");
+  busy.clear();
+  EXPECT_EQ(service_->take_due(2, busy)->jobs.at(1).row.tenant, "default") << "one after the other";
+}
+
+TEST_F(WebhookServiceTest, FewTestsWaitForOneWebhook) {
+  const auto dead = add("hr").at("id").get<std::string>();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(service_->test(admin_of("hr"), dead));
+  }
+  EXPECT_EQ(service_->test(admin_of("hr"), dead).error().code, Code::resource_exhausted);
+  EXPECT_EQ(records_.back().outcome, audit::Outcome::refused);
+  for (const Job& job : due()) {
+    ASSERT_TRUE(service_->note(job, {.status = 204}));
+  }
+  EXPECT_TRUE(service_->test(admin_of("hr"), dead));
+}
+
+TEST_F(WebhookServiceTest, NobodyHidesWhatBecameOfAnothersMessages) {
+  add("hr");
+  ASSERT_EQ(*service_->announce(kKeyLeaked, "inc_1", key_of("hr"), {}), 1U);
+  store::DeliveryRow other = store::WebhookTable(*database_).list_deliveries("hr", 1)->at(0);
+  other.tenant = "it";
+  other.created_ms += 1;
+  ASSERT_TRUE(database_->transaction([&]() -> Result<> {
+    for (int i = 0; i < 10'001; ++i) {
+      other.delivery_id = other.subject = "dlv_" + std::to_string(i);
+      CHECK_OK(store::WebhookTable(*database_).insert_delivery(other));
+    }
+    return {};
+  }));
+  EXPECT_EQ(service_->deliveries(admin_of("hr"))->size(), 1U);
+  EXPECT_EQ(service_->deliveries(admin_of("it"))->size(), 500U);
 }
 
 TEST_F(WebhookServiceTest, GivesUpAfterADay) {
@@ -201,7 +299,7 @@ TEST_F(WebhookServiceTest, TellsOfKeysThatEndOnceAStage) {
   add();
   auto key = key_of();
   const auto announced = [&] {
-    EXPECT_TRUE(service_->announce_expiring({key}));
+    EXPECT_EQ(*service_->announce_expiring({key}, 0), 1U);
     return service_->deliveries(admin_of())->size();
   };
   clock_.advance_ms(-4 * kDayMs - 1);
@@ -223,6 +321,25 @@ TEST_F(WebhookServiceTest, TellsOfKeysThatEndOnceAStage) {
   key.state = identity::KeyState::active;
   key.created_ms = key.expires_ms - kDayMs / 2;  // was made for half a day
   EXPECT_EQ(announced(), 3U);
+}
+
+// One thread does all work with the database, and the revocation of a leaked key waits for it.
+TEST_F(WebhookServiceTest, ManyKeysThatEndAreAnnouncedInPieces) {
+  add();
+  add();
+  std::vector<identity::KeyInfo> keys(1000, key_of());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    keys[i].key_id = KeyId("key_" + std::to_string(i));
+  }
+  std::size_t pieces = 0;
+  for (std::size_t at = 0; at < keys.size(); ++pieces) {
+    const auto next = service_->announce_expiring(keys, at);
+    ASSERT_TRUE(next);
+    ASSERT_GT(*next, at);
+    at = *next;
+  }
+  EXPECT_EQ(pieces, 10U) << "200 messages each";
+  EXPECT_EQ(store::WebhookTable(*database_).list_deliveries("", 9'999)->size(), 2000U);
 }
 
 TEST_F(WebhookServiceTest, ATestIsQueuedForOneWebhook) {

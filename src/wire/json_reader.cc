@@ -104,6 +104,23 @@ OrRefusal<std::optional<simdjson::dom::array>> read_list(const Object& object,
   return value;
 }
 
+OrRefusal<std::optional<std::vector<std::string>>> read_texts(const Object& object,
+                                                              std::string_view name) {
+  TRY(const auto list, read_list(object, name));
+  if (!list) {
+    return std::nullopt;
+  }
+  std::vector<std::string> texts;
+  for (const Element item : *list) {
+    std::string_view text;
+    if (item.get(text) != simdjson::SUCCESS) {
+      return refuse_type(std::string(name), "a list of strings");
+    }
+    texts.emplace_back(text);
+  }
+  return texts;
+}
+
 std::string json_text(const Element& element) {
   return simdjson::minify(element);
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wire/refusal.h"
 
@@ -42,6 +43,9 @@ using Object = simdjson::dom::object;
                                                            std::string_view name);
 [[nodiscard]] OrRefusal<std::optional<simdjson::dom::array>> read_list(const Object& object,
                                                                        std::string_view name);
+// A list of strings.
+[[nodiscard]] OrRefusal<std::optional<std::vector<std::string>>> read_texts(const Object& object,
+                                                                            std::string_view name);
 
 // Names the place in the error of one of its fields: "messages[2].role".
 template <class T>

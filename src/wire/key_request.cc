@@ -77,23 +77,6 @@ OrRefusal<> something_in(const Object& object, Names known) {
   return {};
 }
 
-OrRefusal<std::optional<std::vector<std::string>>> read_texts(const Object& object,
-                                                              std::string_view name) {
-  TRY(const auto list, read_list(object, name));
-  if (!list) {
-    return std::nullopt;
-  }
-  std::vector<std::string> texts;
-  for (const Element item : *list) {
-    std::string_view text;
-    if (item.get(text) != simdjson::SUCCESS) {
-      return refuse_type(std::string(name), "a list of strings");
-    }
-    texts.emplace_back(text);
-  }
-  return texts;
-}
-
 OrRefusal<> read_labels(const Object& object, KeyFields& fields) {
   TRY(const auto labels, read_object(object, "labels"));
   if (!labels) {

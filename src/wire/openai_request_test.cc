@@ -569,6 +569,36 @@ TEST(AdminBodies, ReasonAndExpiry) {
   EXPECT_EQ(reader.expires_at(R"({"expires_at":-1})").error().param, "expires_at");
 }
 
+TEST(AdminBodies, Webhooks) {
+  RequestReader reader;
+  const auto all = reader.webhook(R"({"url":"https://a/","tenant":"hr","events":["x","y"]})");
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->url, "https://a/");
+  EXPECT_EQ(all->tenant, "hr");
+  EXPECT_EQ(all->events, (std::vector<std::string>{"x", "y"}));
+  EXPECT_FALSE(reader.webhook("{}")->tenant);
+  EXPECT_EQ(reader.webhook(R"({"url":1})").error().param, "url");
+  EXPECT_EQ(reader.webhook(R"({"events":"x"})").error().param, "events");
+  EXPECT_EQ(reader.webhook(R"({"events":[1]})").error().param, "events");
+  EXPECT_EQ(reader.webhook("{").error().code, "invalid_json");
+  EXPECT_EQ(reader.webhook("[]").error().code, "invalid_json");
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  EXPECT_EQ(reader.webhook(R"({"x":)" + deep + "}").error().code, "json_too_deep");
+}
+
+TEST(AdminBodies, Certificates) {
+  RequestReader reader;
+  const auto all = reader.certificate(R"({"client_id":"shop","tenant":"hr","days":30})");
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->client_id, "shop");
+  EXPECT_EQ(all->tenant, "hr");
+  EXPECT_EQ(all->days, 30);
+  EXPECT_EQ(reader.certificate("{}")->days, 365);
+  EXPECT_EQ(reader.certificate(R"({"days":-1})")->days, -1) << "for whoever knows the bounds";
+  EXPECT_EQ(reader.certificate(R"({"days":"30"})").error().param, "days");
+  EXPECT_EQ(reader.certificate(R"({"days":1e30})").error().param, "days");
+}
+
 TEST(SecondFactorRequests, AreRead) {
   RequestReader reader;
   const auto least = reader.second_factor(R"({"client_id":"app"})");
@@ -617,6 +647,8 @@ void read_every_way(const std::string& body) {
   must_be_decided(reader.reason(body));
   must_be_decided(reader.expires_at(body));
   must_be_decided(reader.second_factor(body));
+  must_be_decided(reader.webhook(body));
+  must_be_decided(reader.certificate(body));
   must_be_decided(reader.one_time_password(body));
 }
 

@@ -10,6 +10,8 @@
 
 namespace deepmoat::wire {
 
+constexpr std::int64_t kDaysMax = 1'000'000;
+
 struct RequestReader::Parser {
   simdjson::dom::parser parser;
 
@@ -163,6 +165,28 @@ OrRefusal<std::string> RequestReader::one_time_password(std::string_view body) {
     return refuse_missing("one_time_password");
   }
   return *std::move(code);
+}
+
+OrRefusal<WebhookRequest> RequestReader::webhook(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  WebhookRequest request;
+  TRY(auto url, read_text(object, "url"));
+  request.url = std::move(url).value_or("");
+  TRY(request.tenant, read_text(object, "tenant"));
+  TRY(auto events, read_texts(object, "events"));
+  request.events = std::move(events).value_or(std::vector<std::string>());
+  return request;
+}
+
+OrRefusal<CertificateRequest> RequestReader::certificate(std::string_view body) {
+  TRY(const Object object, parser_->parse(body));
+  CertificateRequest request;
+  TRY(auto client_id, read_text(object, "client_id"));
+  request.client_id = std::move(client_id).value_or("");
+  TRY(request.tenant, read_text(object, "tenant"));
+  TRY(const auto days, read_integer(object, "days", -kDaysMax, kDaysMax));
+  request.days = days.value_or(request.days);
+  return request;
 }
 
 OrRefusal<std::int64_t> RequestReader::expires_at(std::string_view body) {

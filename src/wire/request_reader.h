@@ -4,8 +4,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/secret.h"
 #include "wire/inference_call.h"
@@ -16,6 +18,20 @@ namespace deepmoat::wire {
 struct CreateKeyRequest;  // wire/key_request.h
 struct KeyFields;
 struct TenantRequest;
+
+// POST /admin/v1/webhooks; the bounds are for webhook/ to check.
+struct WebhookRequest {
+  std::string url;
+  std::optional<std::string> tenant;  // absent: the caller's
+  std::vector<std::string> events;
+};
+
+// POST /admin/v1/client-certificates; the bounds are for identity/ to check.
+struct CertificateRequest {
+  std::string client_id;
+  std::optional<std::string> tenant;  // absent: the caller's
+  std::int64_t days = 365;
+};
 
 // POST /admin/v1/second-factors and what is below it
 struct SecondFactorRequest {
@@ -64,6 +80,8 @@ class RequestReader {
   [[nodiscard]] OrRefusal<SignInRequest> sign_in(std::string_view body);
   // {"one_time_password": "..."}
   [[nodiscard]] OrRefusal<std::string> one_time_password(std::string_view body);
+  [[nodiscard]] OrRefusal<WebhookRequest> webhook(std::string_view body);
+  [[nodiscard]] OrRefusal<CertificateRequest> certificate(std::string_view body);
   // {"expires_at": unix seconds}
   [[nodiscard]] OrRefusal<std::int64_t> expires_at(std::string_view body);
 

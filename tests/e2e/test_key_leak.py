@@ -156,7 +156,10 @@ def test_refusals_and_a_second_time(make_server):
         check_error(admin.post(f"/admin/v1/keys/{ident}/leak", json={"reason": "x"}), 404,
                     "not_found")
         check_error(admin.get("/admin/v1/incidents/../../etc/passwd"), 404, "unknown_url")
-        check_error(admin.get("/admin/v1/incidents/inc_nothing"), 400, "invalid_value")
+        check_error(admin.get("/admin/v1/incidents/inc_nothing"), 400, "invalid_value", "incident")
+        check_error(admin.post(f"/admin/v1/keys/{ident}/leak", content="{"), 400, "invalid_json")
+        check_error(admin.post(f"/admin/v1/keys/{ident}/leak", json={"reason": 1}), 400,
+                    "invalid_type", "reason")
     first = leak(server, ident[:12])
     second = leak(server, theirs, "again")
     assert second["incident"]["key"]["state_before"] == "revoked"
@@ -169,6 +172,75 @@ def test_refusals_and_a_second_time(make_server):
         assert len(admin.get("/admin/v1/incidents").json()["data"]) == 2
         assert "BEGIN PUBLIC KEY" in admin.get("/admin/v1/incident-key").json()["public_key"]
     assert theirs.encode() not in every_byte_under(server.data / "incidents", server.log)
+    server.stop()
+
+
+def test_a_leak_that_came_to_no_record_is_finished_by_the_next_start(make_server, tmp_path):
+    server = make_server().start()
+    data = ("--data", server.data)
+    url = "https://hooks.invalid/"
+    command("webhook", "add", url, "--event", "key.leaked", *data)
+    command("client-certificate", "issue", "--client-id", "shop", "--out", tmp_path, *data)
+    key = server.key("user", "shop")
+    ident = key_id(server, key)
+    in_the_way = server.data / "incidents"
+    in_the_way.write_text("no folder", encoding="utf-8")
+    failed = command("key", "leak", key, "--reason", "posted", *data, check=False)
+    assert failed.returncode != 0
+    with server.http(key) as client:
+        check_error(client.get("/v1/models"), 401, "key_revoked")
+    server.kill()
+    in_the_way.unlink()
+    server.start()
+
+    def incidents() -> list[dict]:
+        return json.loads(command("incident", "list", "--json", *data).stdout)
+
+    wait_for("the record is made", incidents)
+    incident, = incidents()
+    shown = json.loads(command("incident", "show", incident["id"], *data).stdout)
+    assert shown["key"]["id"] == ident and shown["key"]["state_before"] == "active"
+    assert shown["reason"] == "posted"
+    wait_for("the leak is over", lambda: any(
+        r["action"] == "incident.record" and r["phase"] == "result" and r["outcome"] == "success"
+        for r in server.audit()))
+    sent, = json.loads(command("webhook", "deliveries", "--json", *data).stdout)
+    assert sent["event"] == "key.leaked" and sent["subject"] == incident["id"]
+    keys = json.loads(command("key", "list", "--json", *data).stdout)
+    assert [k["state"] for k in keys if k["client_id"] == "shop"] == ["revoked", "active"]
+    server.stop()
+    server.start()
+    time.sleep(1)
+    assert len(incidents()) == 1
+    server.stop()
+
+
+def test_an_altered_record_hides_no_other(make_server):
+    server = make_server().start()
+    data = ("--data", server.data)
+    theirs = leak(server, server.key("user", "shop", "--tenant", "hr"))["incident"]["id"]
+    altered = leak(server, server.key("user", "till", "--tenant", "hr"))["incident"]["id"]
+    unreadable = leak(server, server.key("user", "bar", "--tenant", "hr"))["incident"]["id"]
+    copied = leak(server, server.key("user", "pub", "--tenant", "hr"))["incident"]["id"]
+    folder = server.data / "incidents"
+    text = (folder / f"{altered}.json").read_text(encoding="utf-8")
+    (folder / f"{altered}.json").write_text(text.replace('"till"', '"tell"'), encoding="utf-8")
+    (folder / f"{unreadable}.json").unlink()
+    (folder / f"{unreadable}.json").mkdir()
+    shutil.copy(folder / f"{theirs}.json", folder / f"{copied}.json")
+    with server.http(server.key("admin")) as admin:
+        rows = {r["id"]: r for r in admin.get("/admin/v1/incidents").json()["data"]}
+        assert set(rows) == {theirs, altered, unreadable, copied}
+        assert rows[theirs]["client_id"] == "shop" and "fault" not in rows[theirs]
+        assert "altered" in rows[altered]["fault"] and set(rows[altered]) == {"id", "fault"}
+        assert "cannot be read" in rows[unreadable]["fault"]
+        assert str(server.data) not in rows[unreadable]["fault"]
+        assert "copy" in rows[copied]["fault"]
+    with server.http(server.key("admin", "hr-admin", "--tenant", "hr")) as admin:
+        assert [r["id"] for r in admin.get("/admin/v1/incidents").json()["data"]] == [theirs]
+    listed = command("incident", "list", *data, check=False)
+    assert listed.returncode == 1 and "shop" in listed.stdout
+    assert listed.stdout.count("FAULT") == 3
     server.stop()
 
 

@@ -179,17 +179,47 @@ def test_refusals(make_server):
         check_error(user.get("/admin/v1/webhooks"), 403, "permission_denied")
     with server.http(server.key("admin", "hr-admin", "--tenant", "hr")) as admin:
         url = "https://hooks.example/"
-        check_error(admin.post("/admin/v1/webhooks", json={
-            "url": url, "events": ["key.leaked"], "tenant": "default"}), 403, "permission_denied")
+        refused = admin.post("/admin/v1/webhooks", json={
+            "url": url, "events": ["key.leaked"], "tenant": "default"})
+        check_error(refused, 403, "permission_denied", "tenant")
         mine = admin.post("/admin/v1/webhooks", json={"url": url, "events": ["key.leaked"]}).json()
-        assert mine["tenant"] == "hr" and mine["secret"]
+        assert mine["tenant"] == "hr" and mine["secret"] and not mine["internal"]
+        for inside in ("http://127.0.0.1:9/", "https://localhost/", "https://10.1.2.3/",
+                       "https://[::ffff:127.0.0.1]/"):
+            refused = admin.post("/admin/v1/webhooks", json={
+                "url": inside, "events": ["key.leaked"]})
+            check_error(refused, 400, "invalid_value", "url")
         check_error(admin.post("/admin/v1/webhooks", json={"url": url, "events": "key.leaked"}),
-                    400, "invalid_value")
+                    400, "invalid_type", "events")
+        check_error(admin.post("/admin/v1/webhooks", json={"url": url, "events": ["key.made"]}),
+                    400, "invalid_value", "events")
+        check_error(admin.post("/admin/v1/webhooks", content="{"), 400, "invalid_json")
+        deep = '{"url":' + "[" * 100_000 + "]" * 100_000 + "}"
+        check_error(admin.post("/admin/v1/webhooks", content=deep), 400, "json_too_deep")
+        check_error(admin.post("/admin/v1/client-certificates", json={
+            "client_id": "shop", "days": 1000}), 400, "invalid_value", "days")
         assert [w["id"] for w in admin.get("/admin/v1/webhooks").json()["data"]] == [mine["id"]]
         assert admin.post(f"/admin/v1/webhooks/{mine['id']}/remove").json()["id"] == mine["id"]
         check_error(admin.post(f"/admin/v1/webhooks/{mine['id']}/test"), 404, "not_found")
     actions = {r["action"] for r in server.audit()}
     assert {"webhook.add", "webhook.list", "webhook.remove", "webhook.test"} <= actions
+    server.stop()
+
+
+def test_a_name_of_a_tenant_leads_to_nobody_inside(make_server, receivers):
+    """The name is harmless when it is added, and this machine's own when a message is sent."""
+    server = make_server().start()
+    receivers.append(receiver := Receiver())
+    with server.http(server.key("admin", "hr-admin", "--tenant", "hr")) as admin:
+        for host in ("2130706433", "0x7f.1"):  # 127.0.0.1 in the resolver's eyes, names in ours
+            added = admin.post("/admin/v1/webhooks", json={
+                "url": f"https://{host}:{receiver.port}/", "events": ["key.leaked"]}).json()
+            assert admin.post(f"/admin/v1/webhooks/{added['id']}/test").status_code == 200
+        wait_for("both were tried", lambda: all(
+            row.get("attempts", 0) > 0 for row in deliveries(server)), WAIT_S)
+        for row in admin.get("/admin/v1/webhook-deliveries").json()["data"]:
+            assert row["state"] == "waiting" and "may not go" in row["last_error"], row
+    assert not receiver.received
     server.stop()
 
 
