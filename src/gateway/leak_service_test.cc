@@ -54,8 +54,7 @@ class LeakServiceTest : public testing::Test {
   ScratchServer server_;
   crypto::SigningKey signing_key_ = *crypto::SigningKey::from_seed(Secret(std::string(32, 'i')));
   webhook::WebhookService webhooks_{server_.database(), append_, cipher_, clock_};
-  identity::Successors successors_{server_.database(),       append_, cipher_, server_.keys(),
-                                   server_.folder() / "tls", clock_};
+  identity::Successors& successors_ = server_.successors();
 };
 
 TEST_F(LeakServiceTest, WhatAStopInterruptsTheNextRunFinishes) {

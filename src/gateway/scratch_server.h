@@ -212,6 +212,7 @@ class ScratchServer {
   identity::KeyService& keys() { return *keys_; }
   identity::TenantService& tenants() { return *tenants_; }
   identity::People& people() { return *people_; }
+  identity::Successors& successors() { return *successors_; }
   identity::SecondFactors& second_factors() { return *factors_; }
   store::Database& database() { return *database_; }
   audit::Log& audit_log() { return *log_; }
