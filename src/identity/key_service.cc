@@ -221,7 +221,7 @@ Result<KeyInfo> KeyService::show(const Actor& actor, std::string_view reference)
 
 Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
                                  std::string_view reference, std::string_view detail, First first,
-                                 const Edit& apply) {
+                                 const Edit& apply, std::uint64_t* result_sequence) {
   // The intent names the key that it is about, so the key is looked up before it is written.
   const Result<store::KeyRow> target = find(actor, reference);
   const std::string resource = target ? target->key_id : std::string();
@@ -249,7 +249,7 @@ Result<KeyInfo> KeyService::edit(const Actor& actor, std::string_view name,
         }
         return info_of(row);
       },
-      &result_sequence_);
+      result_sequence);
 }
 
 Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view reference,
@@ -286,38 +286,37 @@ Result<KeyInfo> KeyService::change(const Actor& actor, std::string_view referenc
               });
 }
 
-Result<KeyInfo> KeyService::revoke_as(std::string_view name, const Actor& actor,
-                                      std::string_view reference, std::string_view reason,
-                                      KeyState* before) {
+Result<LeakedKey> KeyService::revoke_as(std::string_view name, const Actor& actor,
+                                        std::string_view reference, std::string_view reason) {
   const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
   const std::string_view recorded = reason_good ? reason : std::string_view();
-  return edit(actor, name, reference, recorded, First::memory, [&](store::KeyRow& row) -> Result<> {
+  LeakedKey revoked;
+  const auto apply = [&](store::KeyRow& row) -> Result<> {
     CHECK_OK(reason_good);
     if (reason.empty()) {
       return fail(Code::invalid_argument, "reason: say why the key is revoked");
     }
-    if (before != nullptr) {
-      *before = info_of(row).state;
-    }
+    revoked.before = info_of(row).state;
     if (row.revoked_ms == 0) {
       row.revoked_ms = clock_.unix_ms();
       row.revoke_reason = reason;
     }
     return {};
-  });
+  };
+  TRY(revoked.info,
+      edit(actor, name, reference, recorded, First::memory, apply, &revoked.audit_sequence));
+  return revoked;
 }
 
 Result<KeyInfo> KeyService::revoke(const Actor& actor, std::string_view reference,
                                    std::string_view reason) {
-  return revoke_as("key.revoke", actor, reference, reason, nullptr);
+  TRY(LeakedKey revoked, revoke_as("key.revoke", actor, reference, reason));
+  return std::move(revoked.info);
 }
 
 Result<LeakedKey> KeyService::leak(const Actor& actor, std::string_view reference,
                                    std::string_view reason) {
-  LeakedKey leaked;
-  TRY(leaked.info, revoke_as("key.leak", actor, reference, reason, &leaked.before));
-  leaked.audit_sequence = result_sequence_;
-  return leaked;
+  return revoke_as("key.leak", actor, reference, reason);
 }
 
 Result<KeyInfo> KeyService::expire(const Actor& actor, std::string_view reference,

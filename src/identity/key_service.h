@@ -139,9 +139,10 @@ class KeyService {
   Result<store::KeyRow> find(const Actor& actor, std::string_view reference);
   Result<> put_in_force(const store::KeyRow& edited);
   Result<KeyInfo> edit(const Actor& actor, std::string_view name, std::string_view reference,
-                       std::string_view detail, First first, const Edit& apply);
-  Result<KeyInfo> revoke_as(std::string_view name, const Actor& actor, std::string_view reference,
-                            std::string_view reason, KeyState* before);
+                       std::string_view detail, First first, const Edit& apply,
+                       std::uint64_t* result_sequence = nullptr);
+  Result<LeakedKey> revoke_as(std::string_view name, const Actor& actor, std::string_view reference,
+                              std::string_view reason);
 
   store::Database& database_;
   AppendAudit append_;
@@ -150,7 +151,6 @@ class KeyService {
   const Clock& clock_;
   std::function<Result<>()> may_issue_ = nullptr;  // none: always
   std::size_t corrupt_rows_ = 0;
-  std::uint64_t result_sequence_ = 0;  // of the last change's result in the audit log
 };
 
 }  // namespace deepmoat::identity
