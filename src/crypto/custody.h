@@ -42,8 +42,6 @@ class KeyCustody {
 
   // The same at every start.
   [[nodiscard]] virtual Result<RootSecrets> root_secrets() = 0;
-  // 32 bytes that only these root keys give for this label.
-  [[nodiscard]] virtual Result<Secret> derive(std::string_view label) = 0;
 
   // Key-encryption keys, one a generation. Code::already_exists for one that is there.
   [[nodiscard]] virtual Result<> generate(std::uint64_t generation) = 0;

@@ -91,7 +91,6 @@ class HangingCustody final : public KeyCustody {
  public:
   explicit HangingCustody(std::function<void()> inside) : inside_(std::move(inside)) {}
   Result<RootSecrets> root_secrets() override { return unused(); }
-  Result<Secret> derive(std::string_view) override { return unused(); }
   Result<> generate(std::uint64_t) override { return unused(); }
   Result<std::vector<std::uint64_t>> generations() override { return unused(); }
   Result<> destroy(std::uint64_t) override { return unused(); }

@@ -21,7 +21,6 @@ namespace {
 
 constexpr std::string_view kMagic = "DMKEK001";
 constexpr std::string_view kSealingPurpose = "deepmoat key-encryption keys 1";
-constexpr std::string_view kDerivePurpose = "deepmoat custody derive 1";
 constexpr std::string_view kNameStart = "kek-";
 constexpr std::string_view kNameEnd = ".key";
 constexpr std::size_t kHeaderBytes = 16;
@@ -57,12 +56,6 @@ Result<RootSecrets> FileCustody::root_secrets() {
                      .pepper = Secret::copy_of(secrets_.pepper.reveal()),
                      .audit_fingerprint = Secret::copy_of(secrets_.audit_fingerprint.reveal()),
                      .id = secrets_.id};
-}
-
-Result<Secret> FileCustody::derive(std::string_view label) {
-  std::string purpose(kDerivePurpose);
-  put_text(purpose, label);
-  return derive_secret(secrets_.signing, purpose);
 }
 
 std::filesystem::path FileCustody::path_of(std::uint64_t generation) const {

@@ -18,7 +18,6 @@ class FileCustody final : public KeyCustody {
                                                    const Secret& passphrase, bool first_start);
 
   Result<RootSecrets> root_secrets() override;
-  Result<Secret> derive(std::string_view label) override;
   Result<> generate(std::uint64_t generation) override;
   Result<std::vector<std::uint64_t>> generations() override;
   Result<> destroy(std::uint64_t generation) override;

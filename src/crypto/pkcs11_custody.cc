@@ -9,7 +9,6 @@
 #include "base/hex.h"
 #include "base/random.h"
 #include "crypto/aead.h"
-#include "crypto/bytes.h"
 #include "crypto/digest.h"
 
 namespace deepmoat::crypto {
@@ -21,7 +20,6 @@ constexpr std::string_view kPepperLabel = "deepmoat pepper 1";
 constexpr std::string_view kFingerprintLabel = "deepmoat audit fingerprint 1";
 constexpr std::string_view kIdLabel = "deepmoat root id 1";
 constexpr std::string_view kCanaryLabel = "deepmoat canary 1";
-constexpr std::string_view kDeriveLabel = "deepmoat custody derive 1";
 constexpr std::size_t kIdBytes = 16;
 
 std::unexpected<Error> wrong_answer(std::string_view what) {
@@ -103,13 +101,6 @@ Result<RootSecrets> Pkcs11Custody::root_secrets() {
   TRY(secrets.audit_fingerprint, mac(kFingerprintLabel));
   secrets.id = root_id_;
   return secrets;
-}
-
-Result<Secret> Pkcs11Custody::derive(std::string_view label) {
-  const std::lock_guard lock(mutex_);
-  std::string bytes(kDeriveLabel);
-  put_text(bytes, label);
-  return mac(bytes);
 }
 
 std::string Pkcs11Custody::label_of(std::uint64_t generation) const {

@@ -19,7 +19,6 @@ class Pkcs11Custody final : public KeyCustody {
                                                      bool first_start);
 
   Result<RootSecrets> root_secrets() override;
-  Result<Secret> derive(std::string_view label) override;
   Result<> generate(std::uint64_t generation) override;
   Result<std::vector<std::uint64_t>> generations() override;
   Result<> destroy(std::uint64_t generation) override;

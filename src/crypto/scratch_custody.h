@@ -16,7 +16,6 @@ class FailingCustody final : public KeyCustody {
   explicit FailingCustody(KeyCustody& real) : real_(real) {}
 
   Result<RootSecrets> root_secrets() override { return real_.root_secrets(); }
-  Result<Secret> derive(std::string_view label) override { return real_.derive(label); }
   Result<> generate(std::uint64_t generation) override {
     CHECK_OK(may("generate"));
     return real_.generate(generation);
