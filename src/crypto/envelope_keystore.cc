@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "crypto/bytes.h"
 #include "crypto/digest.h"
+#include "crypto/generation_name.h"
 #include "crypto/hmac.h"
 
 namespace deepmoat::crypto {
@@ -64,18 +64,6 @@ std::string key_associated(const SealedTenantKey& key, std::uint64_t generation)
   put_number(bytes, key.id);
   put_number(bytes, static_cast<std::uint8_t>(key.algorithm));
   return bytes;
-}
-
-std::optional<std::uint64_t> generation_of(const std::string& name) {
-  if (!name.starts_with(kNameStart) || !name.ends_with(kNameEnd) ||
-      name.size() <= kNameStart.size() + kNameEnd.size()) {
-    return std::nullopt;
-  }
-  const char* const begin = name.data() + kNameStart.size();
-  const char* const end = name.data() + name.size() - kNameEnd.size();
-  std::uint64_t generation = 0;
-  const auto [read, error] = std::from_chars(begin, end, generation);
-  return error == std::errc{} && read == end ? std::optional(generation) : std::nullopt;
 }
 
 }  // namespace
@@ -168,7 +156,8 @@ Result<std::vector<std::uint64_t>> keystore_generations(const std::filesystem::p
   std::vector<std::uint64_t> found;
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(folder, error)) {
-    if (const auto generation = generation_of(file.path().filename().string())) {
+    if (const auto generation =
+            generation_of(file.path().filename().string(), kNameStart, kNameEnd)) {
       found.push_back(*generation);
     }
   }

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "crypto/aead.h"
 #include "crypto/bytes.h"
+#include "crypto/generation_name.h"
 #include "crypto/hmac.h"
 #include "crypto/private_file.h"
 
@@ -25,18 +25,6 @@ constexpr std::string_view kNameStart = "kek-";
 constexpr std::string_view kNameEnd = ".key";
 constexpr std::size_t kHeaderBytes = 16;
 constexpr std::size_t kFileBytes = kHeaderBytes + kAeadNonceBytes + kAeadKeyBytes + kAeadTagBytes;
-
-std::optional<std::uint64_t> generation_of(const std::string& name) {
-  if (!name.starts_with(kNameStart) || !name.ends_with(kNameEnd) ||
-      name.size() <= kNameStart.size() + kNameEnd.size()) {
-    return std::nullopt;
-  }
-  const char* const begin = name.data() + kNameStart.size();
-  const char* const end = name.data() + name.size() - kNameEnd.size();
-  std::uint64_t generation = 0;
-  const auto [read, error] = std::from_chars(begin, end, generation);
-  return error == std::errc{} && read == end ? std::optional(generation) : std::nullopt;
-}
 
 }  // namespace
 
@@ -87,7 +75,8 @@ Result<std::vector<std::uint64_t>> FileCustody::generations() {
   std::vector<std::uint64_t> found;
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(key_file_.parent_path(), error)) {
-    if (const auto generation = generation_of(file.path().filename().string())) {
+    if (const auto generation =
+            generation_of(file.path().filename().string(), kNameStart, kNameEnd)) {
       found.push_back(*generation);
     }
   }

@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/hex.h"
 #include "base/random.h"
 #include "crypto/aead.h"
 #include "crypto/digest.h"
+#include "crypto/generation_name.h"
 
 namespace deepmoat::crypto {
 
@@ -135,11 +135,8 @@ Result<std::vector<std::uint64_t>> Pkcs11Custody::list_generations() {
   TRY(const std::vector<std::string> labels, token_->labels(start));
   std::vector<std::uint64_t> found;
   for (const std::string& label : labels) {
-    std::uint64_t generation = 0;
-    const char* const end = label.data() + label.size();
-    const auto [read, error] = std::from_chars(label.data() + start.size(), end, generation);
-    if (error == std::errc{} && read == end) {
-      found.push_back(generation);
+    if (const auto generation = generation_of(label, start, "")) {
+      found.push_back(*generation);
     }
   }
   std::ranges::sort(found);
