@@ -23,7 +23,6 @@ using crypto::Aead;
 using crypto::AeadAlgorithm;
 
 constexpr UnixMillis kNowMs = 1'795'000'000'000;
-constexpr UnixMillis kDayMs = 24LL * 60 * 60 * 1000;
 constexpr std::int64_t kSmall = 256;
 constexpr std::int64_t kLarge = 1024 * 1024;
 

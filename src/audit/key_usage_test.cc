@@ -12,7 +12,6 @@ namespace deepmoat::audit {
 namespace {
 
 constexpr UnixMillis kStartMs = 1'795'000'000'000;
-constexpr UnixMillis kDayMs = 24LL * 60 * 60 * 1000;
 
 Record result_of(const std::string& key, const std::string& address = "192.0.2.1") {
   Record record;

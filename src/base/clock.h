@@ -10,6 +10,8 @@ using UnixMillis = std::int64_t;
 // Nanoseconds of a clock that never jumps; meaningful only as a difference within one boot.
 using MonoNanos = std::int64_t;
 
+inline constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
+
 // Thread-safe in every implementation.
 class Clock {
  public:

@@ -17,7 +17,6 @@ namespace deepmoat::crypto {
 
 namespace {
 
-constexpr UnixMillis kDayMs = 24LL * 60 * 60 * 1000;
 constexpr UnixMillis kCaMs = 3652 * kDayMs;
 constexpr UnixMillis kServerMs = 825 * kDayMs;  // the most that clients of Apple accept
 constexpr UnixMillis kRenewMs = 30 * kDayMs;

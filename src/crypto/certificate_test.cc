@@ -14,7 +14,6 @@
 namespace deepmoat::crypto {
 namespace {
 
-constexpr UnixMillis kDayMs = 24LL * 60 * 60 * 1000;
 constexpr UnixMillis kNow = 1'795'000'000'000;
 
 class CertificateTest : public testing::Test {

@@ -35,7 +35,7 @@ struct CustodyHealth {
 struct CustodyWatchOptions {
   std::int64_t interval_ms = 10'000;
   std::int64_t patience_ms = 30'000;  // a canary that has not come back by then counts as lost
-  std::int64_t grace_ms = 24LL * 60 * 60 * 1000;
+  std::int64_t grace_ms = kDayMs;
 };
 
 class CustodyWatch {

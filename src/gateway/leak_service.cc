@@ -14,7 +14,7 @@ namespace {
 using Json = LeakService::Json;
 using identity::AuditedAction;
 
-constexpr UnixMillis kReportMs = 30LL * 24 * 60 * 60 * 1000;
+constexpr UnixMillis kReportMs = 30 * kDayMs;
 
 bool reaches(const identity::Actor& actor, const nlohmann::json& incident) {
   const std::string tenant = incident.value("/key/tenant"_json_pointer, std::string());

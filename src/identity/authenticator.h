@@ -23,7 +23,6 @@
 
 namespace deepmoat::identity {
 
-inline constexpr std::int64_t kDayMs = 86'400'000;
 // Before its end a key warns of it; after its end it can be rotated, and nothing else.
 inline constexpr std::int64_t kKeyNoticeMs = 14 * kDayMs;
 inline constexpr std::int64_t kRotationGraceMs = 14 * kDayMs;

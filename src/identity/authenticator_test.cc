@@ -23,7 +23,7 @@ TEST(Authenticator, KnowsWhoHoldsAKey) {
   EXPECT_EQ(principal->tenant, TenantId("acme"));
   EXPECT_EQ(principal->role, Role::operator_);
   EXPECT_EQ(principal->kind, KeyKind::ops);
-  EXPECT_EQ(principal->expires_ms, kTestNowMs + 90 * kTestDayMs);
+  EXPECT_EQ(principal->expires_ms, kTestNowMs + 90 * kDayMs);
 }
 
 TEST(Authenticator, TellsTypingErrorsAndUnknownKeysApartFromNothing) {
@@ -337,7 +337,7 @@ TEST(Authenticator, RefusesAForgersOwnKeyWithARowOfHisMaking) {
                     .tenant = "default",
                     .label = "",
                     .created_ms = kTestNowMs,
-                    .expires_ms = kTestNowMs + kTestDayMs,
+                    .expires_ms = kTestNowMs + kDayMs,
                     .revoked_ms = 0,
                     .revoke_reason = "",
                     .row_mac = ""};

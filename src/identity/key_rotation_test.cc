@@ -53,15 +53,15 @@ TEST(KeyRotation, HandsEverythingOver) {
                                                      .concurrent_calls = 8});
   ASSERT_TRUE(bound) << bound.error().message;
   keys.address_ = "10.0.0.1";
-  keys.clock_.advance_ms(80 * kTestDayMs);
+  keys.clock_.advance_ms(80 * kDayMs);
   const UnixMillis now_ms = keys.clock_.unix_ms();
   const RotatedKey made = keys.rotate(keys.shown());
   const KeyInfo& next = made.successor.info;
-  EXPECT_EQ(next.expires_ms, now_ms + 90 * kTestDayMs);
+  EXPECT_EQ(next.expires_ms, now_ms + 90 * kDayMs);
   EXPECT_EQ(next.created_ms, now_ms);
   EXPECT_EQ(next.predecessor, keys.first.info.key_id);
   EXPECT_EQ(made.predecessor.key_id, keys.first.info.key_id);
-  EXPECT_EQ(made.predecessor.overlap_until_ms, now_ms + kTestDayMs);
+  EXPECT_EQ(made.predecessor.overlap_until_ms, now_ms + kDayMs);
   const auto principal = keys.authenticator_.authenticate(made.successor.shown.reveal(),
                                                           keys.clock_.unix_ms(), "10.0.0.1");
   ASSERT_TRUE(principal);
@@ -147,8 +147,8 @@ TEST(KeyRotation, EndsTheOldKeyAfterADay) {
   const RotatedKey made = keys.rotate(keys.shown());
   const auto overlapping = keys.authenticator_.authenticate(keys.shown(), rotated_ms);
   ASSERT_TRUE(overlapping);
-  EXPECT_EQ(overlapping->expires_ms, rotated_ms + kTestDayMs) << "which the caller is told";
-  keys.clock_.advance_ms(rotated_ms + kTestDayMs - 1 - keys.clock_.unix_ms());
+  EXPECT_EQ(overlapping->expires_ms, rotated_ms + kDayMs) << "which the caller is told";
+  keys.clock_.advance_ms(rotated_ms + kDayMs - 1 - keys.clock_.unix_ms());
   EXPECT_EQ(keys.tried(keys.shown()), "ok");
   keys.clock_.advance_ms(1);
   EXPECT_EQ(keys.tried(keys.shown()), "key_replaced");
@@ -170,7 +170,7 @@ TEST(KeyRotation, MayBeRepeatedWhenTheAnswerGotLost) {
 
 TEST(KeyRotation, LetsAKeyPastItsEndRotateForTwoWeeksAndDoNothingElse) {
   Rotating keys;
-  keys.clock_.advance_ms(90 * kTestDayMs - (keys.clock_.unix_ms() - kTestNowMs));
+  keys.clock_.advance_ms(90 * kDayMs - (keys.clock_.unix_ms() - kTestNowMs));
   EXPECT_EQ(keys.tried(keys.shown()), "key_expired");
   keys.clock_.advance_ms(kRotationGraceMs - 1);
   EXPECT_EQ(keys.tried(keys.shown()), "key_expired");
@@ -180,7 +180,7 @@ TEST(KeyRotation, LetsAKeyPastItsEndRotateForTwoWeeksAndDoNothingElse) {
   EXPECT_EQ(keys.tried(keys.shown()), "key_expired") << "rotating does not revive it";
   EXPECT_EQ(keys.tried(made.successor.shown.reveal()), "ok");
   const CreatedKey other = keys.make("app", Role::operator_, "acme");
-  keys.clock_.advance_ms(90 * kTestDayMs + kRotationGraceMs);
+  keys.clock_.advance_ms(90 * kDayMs + kRotationGraceMs);
   EXPECT_EQ(keys.rotated(other.shown.reveal(), keys.code_of(keys.secret)), "key_expired");
 }
 

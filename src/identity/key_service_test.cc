@@ -30,7 +30,7 @@ TEST(KeyService, CreatesAKeyThatWorksAlsoAfterARestart) {
   ASSERT_TRUE(created) << created.error().message;
   EXPECT_TRUE(created->info.key_id.value().starts_with("key_"));
   EXPECT_EQ(created->info.key_id.value().size(), 28U);
-  EXPECT_EQ(created->info.expires_ms, kTestNowMs + 7 * kTestDayMs);
+  EXPECT_EQ(created->info.expires_ms, kTestNowMs + 7 * kDayMs);
   EXPECT_EQ(created->info.kind, "live");
   EXPECT_EQ(created->info.state, KeyState::active);
   EXPECT_EQ(keys.tried(created->shown.reveal()), "ok");
@@ -231,9 +231,9 @@ TEST(KeyService, EndsAKeySoonerAndNeverLater) {
   const auto later = keys.service_->expire(keys.admin(), id, key.info.expires_ms + 1);
   ASSERT_FALSE(later);
   EXPECT_EQ(later.error().code, Code::invalid_argument);
-  ASSERT_TRUE(keys.service_->expire(keys.admin(), id, kTestNowMs + kTestDayMs));
+  ASSERT_TRUE(keys.service_->expire(keys.admin(), id, kTestNowMs + kDayMs));
   EXPECT_EQ(keys.tried(key.shown.reveal()), "ok");
-  EXPECT_FALSE(keys.service_->expire(keys.admin(), id, kTestNowMs + 2 * kTestDayMs));
+  EXPECT_FALSE(keys.service_->expire(keys.admin(), id, kTestNowMs + 2 * kDayMs));
   const auto now = keys.service_->expire(keys.admin(), id, kTestNowMs);
   ASSERT_TRUE(now);
   EXPECT_EQ(now->state, KeyState::expired);

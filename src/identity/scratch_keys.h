@@ -26,7 +26,6 @@
 namespace deepmoat::identity {
 
 constexpr UnixMillis kTestNowMs = 1'795'000'000'123;
-constexpr UnixMillis kTestDayMs = 24LL * 60 * 60 * 1000;
 
 inline crypto::RootSecrets test_secrets(char fill = 's') {
   return {.signing = Secret(std::string(32, fill)),

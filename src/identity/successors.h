@@ -24,7 +24,7 @@
 
 namespace deepmoat::identity {
 
-inline constexpr std::int64_t kSuccessorWaitMs = 7LL * 24 * 60 * 60 * 1000;
+inline constexpr std::int64_t kSuccessorWaitMs = 7 * kDayMs;
 inline constexpr std::int64_t kCertificateDaysMax = 825;
 
 // Whom a verified client certificate names.

@@ -15,7 +15,7 @@
 namespace deepmoat::webhook {
 
 inline constexpr std::size_t kUrlBytesMax = 2048;
-inline constexpr std::int64_t kRetryForMs = 24LL * 60 * 60 * 1000;
+inline constexpr std::int64_t kRetryForMs = kDayMs;
 
 // What can be subscribed to. "webhook.test" is sent by hand alone.
 inline constexpr std::string_view kKeyLeaked = "key.leaked";

@@ -24,7 +24,6 @@ constexpr std::size_t kSecretRandomBytes = 32;
 constexpr std::size_t kWebhooksMax = 100;  // of one tenant
 constexpr std::int64_t kDeliveriesShown = 500;
 constexpr std::int64_t kDeliveriesKept = 10'000;
-constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
 constexpr UnixMillis kKeptMs = 30 * kDayMs;
 // Before a key's end; the first is when its answers begin to warn (day 76 of 90).
 constexpr std::array<std::int64_t, 3> kNoticeDays{1, 7, identity::kKeyNoticeMs / kDayMs};

@@ -10,7 +10,6 @@ namespace deepmoat::webhook {
 namespace {
 
 constexpr UnixMillis kNowMs = 1'795'000'000'000;
-constexpr std::int64_t kDayMs = 24LL * 60 * 60 * 1000;
 
 class WebhookServiceTest : public testing::Test {
  protected:
