@@ -59,8 +59,16 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
   TRY(crypto::SigningKey key, crypto::SigningKey::from_seed(seed));
   incident_key_ = std::make_unique<crypto::SigningKey>(std::move(key));
   webhooks_ = std::make_unique<webhook::WebhookService>(*database_, append, *envelope_, clock);
-  successors_ = std::make_unique<identity::Successors>(*database_, append, *envelope_, *keys_,
-                                                       folder.tls(), clock);
+  successors_ = std::make_unique<identity::Successors>(
+      identity::Successors::Parts{.database = *database_,
+                                  .append = append,
+                                  .authenticator = *authenticator_,
+                                  .cipher = *envelope_,
+                                  .secrets = secrets_,
+                                  .keys = *keys_,
+                                  .factors = *second_factors_,
+                                  .tls_folder = folder.tls(),
+                                  .clock = clock});
   leaks_ = std::make_unique<gateway::LeakService>(
       gateway::LeakService::Parts{.keys = *keys_,
                                   .append = append,
@@ -70,8 +78,8 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Clock& clo
                                   .webhooks = *webhooks_,
                                   .successors = *successors_,
                                   .clock = clock});
-  leak_desk_ = std::make_unique<gateway::LeakDesk>(gateway::LeakDesk{
-      .leaks = *leaks_, .webhooks = *webhooks_, .successors = *successors_, .clock = clock});
+  leak_desk_ = std::make_unique<gateway::LeakDesk>(
+      gateway::LeakDesk{.leaks = *leaks_, .webhooks = *webhooks_, .successors = *successors_});
   return {};
 }
 

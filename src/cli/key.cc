@@ -1,5 +1,5 @@
-// `deepmoat key create|list|show|change|rotate|revoke|expire`; leak and scan have files of their
-// own
+// `deepmoat key create|list|show|change|rotate|successor|revoke|expire`; leak and scan have files
+// of their own
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -114,17 +114,27 @@ Result<> change(KeyDesk& desk, const Options& options) {
   return {};
 }
 
+// What the holder of a key proves himself with.
+struct Proof {
+  Secret key;
+  Secret code;
+};
+
 // Asks for what is missing: a key on the command line is seen by everybody on the machine.
+Result<Proof> proof_of(const Options& options) {
+  Proof proof{.key = Secret::copy_of(options.key), .code = Secret::copy_of(options.code)};
+  if (proof.key.empty()) {
+    TRY(proof.key, ask("Key", "KEY", Echo::off));
+  }
+  if (proof.code.empty()) {
+    TRY(proof.code, ask("One-time password or recovery code", "--code", Echo::on));
+  }
+  return proof;
+}
+
 Result<> rotate(KeyDesk& desk, const Options& options, std::int64_t lifetime_days) {
-  Secret key = Secret::copy_of(options.key);
-  if (key.empty()) {
-    TRY(key, ask("Key", "KEY", Echo::off));
-  }
-  Secret code = Secret::copy_of(options.code);
-  if (code.empty()) {
-    TRY(code, ask("One-time password or recovery code", "--code", Echo::on));
-  }
-  TRY(const Json rotated, desk.rotate(key, code, lifetime_days));
+  TRY(const Proof proof, proof_of(options));
+  TRY(const Json rotated, desk.rotate(proof.key, proof.code, lifetime_days));
   fmt::print("{}\n", text_of(rotated, "key"));
   fmt::print(
       stderr,
@@ -133,6 +143,16 @@ Result<> rotate(KeyDesk& desk, const Options& options, std::int64_t lifetime_day
       text_of(rotated, "id"), text_of(rotated, "client_id"), text_of(rotated, "predecessor"),
       format_date(rotated.value("expires_at", std::int64_t{0})),
       format_date(rotated.value("old_key_ends_at", std::int64_t{0})));
+  return {};
+}
+
+Result<> successor(KeyDesk& desk, const Options& options) {
+  TRY(const Proof proof, proof_of(options));
+  TRY(const Json fetched, desk.successor(proof.key, proof.code));
+  fmt::print("{}\n", text_of(fetched, "key"));
+  fmt::print(stderr,
+             "Key {} takes the place of {}. It is shown only now, and not given out again.\n",
+             text_of(fetched, "id"), text_of(fetched, "replaces"));
   return {};
 }
 
@@ -176,10 +196,24 @@ int run(const Options& options, const Action& action, bool may_create) {
 constexpr const char* kHelp =
     "Create, list, show, change, rotate, revoke and expire API keys; find and handle leaked ones";
 
-void add_rotate_options(CLI::App& command, Options& options) {
-  command.add_option("KEY", options.key, "The key itself; asked for on a terminal");
-  command.add_option("--code", options.code,
-                     "A one-time password, or a recovery code; asked for on a terminal");
+using Add = std::function<CLI::App*(const char* name, const char* help, Action)>;
+
+// What the holder of a key does for himself, with the key and a code of his second factor.
+void add_holder_commands(const Add& add, const std::shared_ptr<Options>& options) {
+  CLI::App* rotate_command =
+      add("rotate", "Give a key a successor, with a one-time password of its client",
+          [options](KeyDesk& desk, const Config& config, const Clock&) {
+            return rotate(desk, *options, config.keys.lifetime_days);
+          });
+  CLI::App* successor_command = add(
+      "successor",
+      "Fetch the key that waits for the client of a leaked one, with a one-time password",
+      [options](KeyDesk& desk, const Config&, const Clock&) { return successor(desk, *options); });
+  for (CLI::App* command : {rotate_command, successor_command}) {
+    command->add_option("KEY", options->key, "The key itself; asked for on a terminal");
+    command->add_option("--code", options->code,
+                        "A one-time password, or a recovery code; asked for on a terminal");
+  }
 }
 
 }  // namespace
@@ -231,12 +265,7 @@ CLI::App* add_key(CLI::App& app, int& status) {
   change_command->add_option("KEY", options->key, kKeyHelp)->required();
   add_key_flags(*change_command, options->flags, true);
 
-  add_rotate_options(
-      *add("rotate", "Give a key a successor, with a one-time password of its client",
-           [options](KeyDesk& desk, const Config& config, const Clock&) {
-             return rotate(desk, *options, config.keys.lifetime_days);
-           }),
-      *options);
+  add_holder_commands(add, options);
 
   CLI::App* revoke_command =
       add("revoke", "Refuse a key from now on and cut its streams",

@@ -9,6 +9,7 @@
 #include "cli/local_client.h"
 #include "gateway/key_json.h"
 #include "gateway/second_factor_json.h"
+#include "gateway/successor.h"
 
 namespace deepmoat::cli {
 
@@ -55,6 +56,10 @@ class ServerDesk final : public KeyDesk {
   Result<Json> rotate(const Secret& key, const Secret& code, std::int64_t) override {
     return ask_server(folder_, "POST", "/v1/keys/rotate",
                       Json{{"one_time_password", code.reveal()}}.dump(), key.reveal());
+  }
+  Result<Json> successor(const Secret& old_key, const Secret& code) override {
+    return ask_server(folder_, "POST", "/v1/keys/successor",
+                      Json{{"one_time_password", code.reveal()}}.dump(), old_key.reveal());
   }
   Result<Json> enrol_factor(const Json& request) override {
     return ask_server(folder_, "POST", "/admin/v1/second-factors", request.dump());
@@ -146,18 +151,34 @@ class OfflineDesk final : public KeyDesk {
       return fail(Code::unauthenticated,
                   std::string(identity::failure_message(principal.error().kind)));
     }
-    identity::Actor holder = actor_;
-    holder.operator_id = principal->client_id.value();
-    holder.key_id = principal->key_id.value();
-    holder.role = identity::role_name(principal->role);
-    holder.tenant = principal->tenant;
-    if (!principal->replaced.value().empty()) {
-      CHECK_OK(installation_->rotation().retire_predecessor(holder, principal->key_id));
-    }
+    TRY(const identity::Actor holder, holder_of(*principal));
     TRY(const identity::RotatedKey rotated,
         installation_->rotation().rotate(holder, principal->key_id, code.reveal(),
                                          lifetime_days * 86'400));
     return gateway::rotated_json(rotated);
+  }
+
+  Result<Json> successor(const Secret& old_key, const Secret& code) override {
+    const auto principal =
+        installation_->authenticator().authenticate(old_key.reveal(), clock_.unix_ms());
+    if (!principal && !identity::has_ended(principal.error().kind)) {
+      return fail(Code::unauthenticated,
+                  std::string(identity::failure_message(principal.error().kind)));
+    }
+    identity::Actor holder = actor_;
+    if (principal) {
+      TRY(holder, holder_of(*principal));
+    } else {
+      holder.operator_id = principal.error().client_id.value();
+      holder.key_id = principal.error().key_id.value();
+      holder.role = "";  // an old key has none
+      holder.tenant = principal.error().tenant;
+    }
+    TRY(const identity::FetchedKey fetched,
+        installation_->leak_desk().successors.fetch(
+            holder, KeyId(holder.key_id),
+            {.tenant = holder.tenant.value(), .client_id = holder.operator_id}, code.reveal()));
+    return gateway::fetched_json(fetched, holder.key_id);
   }
 
   Result<Json> enrol_factor(const Json& request) override {
@@ -187,6 +208,18 @@ class OfflineDesk final : public KeyDesk {
   }
 
  private:
+  // The client whose key it is. The first use of a successor ends the key before it.
+  Result<identity::Actor> holder_of(const identity::Principal& principal) {
+    identity::Actor holder = actor_;
+    holder.operator_id = principal.client_id.value();
+    holder.key_id = principal.key_id.value();
+    holder.role = identity::role_name(principal.role);
+    holder.tenant = principal.tenant;
+    if (!principal.replaced.value().empty()) {
+      CHECK_OK(installation_->rotation().retire_predecessor(holder, principal.key_id));
+    }
+    return holder;
+  }
   static identity::FactorOwner owner_of(const Json& request) {
     return {.tenant = request.at("tenant"), .client_id = request.at("client_id")};
   }

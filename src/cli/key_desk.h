@@ -45,6 +45,8 @@ class KeyDesk {
   // from its own configuration.
   virtual Result<Json> rotate(const Secret& key, const Secret& code,
                               std::int64_t lifetime_days) = 0;
+  // The key that waits for the holder of an old one, with a code as above.
+  virtual Result<Json> successor(const Secret& old_key, const Secret& code) = 0;
 
   // Second factors; the fields are those of the admin interface.
   virtual Result<Json> enrol_factor(const Json& request) = 0;

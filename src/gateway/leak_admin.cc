@@ -62,14 +62,14 @@ Result<Json> issue_certificate(const LeakDesk& desk, const identity::Actor& acto
   TRY(const identity::IssuedCertificate issued,
       desk.successors.issue(actor, tenant, client_id,
                             days == request.end() ? kDaysDefault : days->get<std::int64_t>()));
-  return issued_json(issued, desk.clock.unix_ms());
+  return issued_json(issued);
 }
 
 Result<Json> list_certificates(const LeakDesk& desk, const identity::Actor& actor) {
-  TRY(const auto rows, desk.successors.list(actor));
+  TRY(const auto certificates, desk.successors.list(actor));
   Json list = Json::array();
-  for (const store::ClientCertificateRow& row : rows) {
-    list.push_back(certificate_json(row, desk.clock.unix_ms()));
+  for (const identity::CertificateInfo& certificate : certificates) {
+    list.push_back(certificate_json(certificate));
   }
   return as_list(std::move(list));
 }

@@ -18,7 +18,6 @@ struct LeakDesk {
   LeakService& leaks;
   webhook::WebhookService& webhooks;
   identity::Successors& successors;
-  const Clock& clock;
 };
 
 [[nodiscard]] bool is_leak(Handler handler);

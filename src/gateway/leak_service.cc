@@ -154,12 +154,20 @@ Json LeakService::rotated_advice(const identity::KeyInfo& key) {
   return successor_advice(key, nullptr);
 }
 
-Json successor_advice(const identity::KeyInfo& key, const identity::KeyInfo* waiting) {
+Json successor_advice(const identity::KeyInfo& key, const identity::WaitingKey* waiting) {
   if (waiting != nullptr) {
-    return {{"how",
-             "Its client fetches the next key with its client certificate and the old key, "
-             "once, within seven days: GET /v1/keys/successor"},
-            {"key_id", waiting->key_id.value()}};
+    std::string ways;
+    if (waiting->by_certificate) {
+      ways += "its client certificate (GET /v1/keys/successor)";
+    }
+    if (waiting->by_second_factor) {
+      ways += ways.empty() ? "" : " or ";
+      ways += "a one-time password (POST /v1/keys/successor, or deepmoat key successor)";
+    }
+    return {{"how", fmt::format("Its client fetches the next key, once, within seven days, with "
+                                "the old key and {}",
+                                ways)},
+            {"key_id", waiting->info.key_id.value()}};
   }
   return {{"how", fmt::format("An administrator makes the next key: deepmoat key create "
                               "--client-id {} --role {} --tenant {}",

@@ -65,6 +65,6 @@ class LeakService {
 // How the owner of a withdrawn key that was not rotated gets the next one: {"how": a sentence,
 // ...}. `waiting`: the next key, if one waits for its client.
 [[nodiscard]] nlohmann::ordered_json successor_advice(const identity::KeyInfo& key,
-                                                      const identity::KeyInfo* waiting);
+                                                      const identity::WaitingKey* waiting);
 
 }  // namespace deepmoat::gateway

@@ -170,7 +170,7 @@ asio::awaitable<void> run_call(ReceivedCall call, Responder& responder, Services
     co_await responder.send(std::move(response));
     co_return;
   }
-  if (handler == Handler::fetch_successor) {
+  if (is_successor(handler)) {
     co_await answer_successor(std::move(call), responder, services);
     co_return;
   }

@@ -24,17 +24,9 @@ Response rotate_key(const Services& services, const identity::Actor& actor,
   if (rotated) {
     return {.body = rotated_json(*rotated).dump()};
   }
-  wire::Refusal refusal = second_factor_refusal(
+  return to_response(code_refusal(
       services, rotated.error(),
-      {.tenant = call.principal.tenant.value(), .client_id = call.principal.client_id.value()});
-  if (rotated.error().code == Code::invalid_argument) {
-    refusal.param = "one_time_password";
-  } else if (rotated.error().code == Code::not_found) {
-    refusal.status = 403;
-    refusal.type = "permission_error";
-    refusal.code = "second_factor_missing";
-  }
-  return to_response(refusal);
+      {.tenant = call.principal.tenant.value(), .client_id = call.principal.client_id.value()}));
 }
 
 void write_down_first_use(const Services& services, identity::Actor actor, KeyId successor) {

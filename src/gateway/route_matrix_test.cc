@@ -306,11 +306,22 @@ class RouteMatrix : public testing::Test {
   boost::asio::thread_pool reports_{1};
   SystemClock clock_;
   crypto::ScratchFieldCipher cipher_{Secret(std::string(32, 'r'))};
+  crypto::RootSecrets secrets_{.signing = Secret(std::string(32, 'm')),
+                               .pepper = Secret(),
+                               .audit_fingerprint = Secret(),
+                               .id = ""};
   ScratchServer server_;
   crypto::SigningKey signing_key_ = *crypto::SigningKey::from_seed(Secret(std::string(32, 'i')));
   webhook::WebhookService webhooks_{server_.database(), append_, cipher_, clock_};
-  identity::Successors successors_{server_.database(),       append_, cipher_, server_.keys(),
-                                   server_.folder() / "tls", clock_};
+  identity::Successors successors_{{.database = server_.database(),
+                                    .append = append_,
+                                    .authenticator = server_.services().authenticator,
+                                    .cipher = cipher_,
+                                    .secrets = secrets_,
+                                    .keys = server_.keys(),
+                                    .factors = *server_.services().second_factors,
+                                    .tls_folder = server_.folder() / "tls",
+                                    .clock = clock_}};
   LeakService leaks_{{.keys = server_.keys(),
                       .append = append_,
                       .audit_folder = server_.folder() / "audit",
@@ -319,7 +330,7 @@ class RouteMatrix : public testing::Test {
                       .webhooks = webhooks_,
                       .successors = successors_,
                       .clock = clock_}};
-  LeakDesk leak_desk_{leaks_, webhooks_, successors_, clock_};
+  LeakDesk leak_desk_{leaks_, webhooks_, successors_};
   backend::ModelFleet fleet_{0, clock_};
   catalog::Catalog catalog_;
   std::vector<Caller> callers_;

@@ -38,9 +38,12 @@ constexpr std::array kRoutes = {
           Operation::read},
     Route{"POST", "/v1/keys/rotate", Handler::rotate_key, Permission::rotate_own_key, "key.rotate",
           Operation::write},
-    // Authenticates in its own way (gateway/successor.h): no role's permission is asked for.
+    // These two authenticate in their own way (gateway/successor.h): no role's permission is asked
+    // for.
     Route{"GET", "/v1/keys/successor", Handler::fetch_successor, Permission::see_own_usage,
           "key.successor", Operation::read},
+    Route{"POST", "/v1/keys/successor", Handler::fetch_successor_by_code,
+          Permission::rotate_own_key, "key.successor", Operation::write},
     // Authenticates by its body (gateway/sign_in.h).
     Route{"POST", "/v1/sessions", Handler::open_session, Permission::own_session, "session.open",
           Operation::write},

@@ -52,6 +52,7 @@ enum class Handler : std::uint8_t {
   list_certificates,
   revoke_certificate,
   fetch_successor,
+  fetch_successor_by_code,
   open_session,
   show_session,
   end_session,

@@ -156,8 +156,16 @@ class ScratchServer {
                                                          cipher_, secrets_, clock_);
     rotation_ = std::make_unique<identity::KeyRotation>(*database_, append, *keys_, authenticator_,
                                                         authority_, *factors_, clock_);
-    successors_ = std::make_unique<identity::Successors>(*database_, append, cipher_, *keys_,
-                                                         folder_ / "tls", clock_);
+    successors_ = std::make_unique<identity::Successors>(
+        identity::Successors::Parts{.database = *database_,
+                                    .append = append,
+                                    .authenticator = authenticator_,
+                                    .cipher = cipher_,
+                                    .secrets = secrets_,
+                                    .keys = *keys_,
+                                    .factors = *factors_,
+                                    .tls_folder = folder_ / "tls",
+                                    .clock = clock_});
     people_ = std::make_unique<identity::People>(
         *database_, append, authenticator_, sessions_, secrets_, clock_,
         crypto::PasswordCost{.memory_kib = 64, .passes = 1});

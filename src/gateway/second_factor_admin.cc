@@ -101,4 +101,17 @@ wire::Refusal second_factor_refusal(const Services& services, const Error& error
   return refusal;
 }
 
+wire::Refusal code_refusal(const Services& services, const Error& error, const FactorOwner& owner) {
+  wire::Refusal refusal = second_factor_refusal(services, error, owner);
+  if (error.code == Code::invalid_argument) {
+    refusal.param = "one_time_password";
+  } else if (error.code == Code::not_found &&
+             !services.second_factors->counts(owner).value_or(true)) {
+    refusal.status = 403;
+    refusal.type = "permission_error";
+    refusal.code = "second_factor_missing";
+  }
+  return refusal;
+}
+
 }  // namespace deepmoat::gateway

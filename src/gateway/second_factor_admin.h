@@ -17,4 +17,9 @@ namespace deepmoat::gateway {
 [[nodiscard]] wire::Refusal second_factor_refusal(const Services& services, const Error& error,
                                                   const identity::FactorOwner& owner);
 
+// The same for the holder of a key who gave a code of his own: he is told what is wrong with the
+// code, or 403 `second_factor_missing` when there is no factor that it could be of.
+[[nodiscard]] wire::Refusal code_refusal(const Services& services, const Error& error,
+                                         const identity::FactorOwner& owner);
+
 }  // namespace deepmoat::gateway

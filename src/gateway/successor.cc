@@ -1,11 +1,17 @@
 #include "gateway/successor.h"
 
+#include <functional>
+#include <string>
+#include <utility>
+
 #include "gateway/admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/blocking.h"
 #include "gateway/leak_admin.h"
 #include "gateway/pipeline.h"
 #include "gateway/rotate_key.h"
+#include "gateway/second_factor_admin.h"
+#include "wire/request_reader.h"
 
 namespace deepmoat::gateway {
 
@@ -18,6 +24,10 @@ wire::Refusal unauthenticated(identity::AuthFailureKind kind) {
           .type = "authentication_error",
           .code = std::string(identity::failure_code(kind)),
           .message = std::string(identity::failure_message(kind))};
+}
+
+bool by_code(const ReceivedCall& call) {
+  return call.route->handler == Handler::fetch_successor_by_code;
 }
 
 // The key that is presented, good or withdrawn, as long as it is one of ours.
@@ -40,9 +50,10 @@ wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const S
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated(AuthFailureKind::missing));
   }
-  identity::Actor actor{.authentication = "client_certificate",
-                        .ip_address = call.address,
-                        .request_id = call.request_id.value()};
+  identity::Actor actor{
+      .authentication = by_code(call) ? "one_time_password" : "client_certificate",
+      .ip_address = call.address,
+      .request_id = call.request_id.value()};
   const auto principal = services.authenticator.authenticate(
       call.presented_key, services.clock.unix_ms(), call.address);
   if (principal) {
@@ -55,8 +66,7 @@ wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const S
     return actor;
   }
   const identity::AuthFailure& failure = principal.error();
-  if (failure.kind != AuthFailureKind::revoked && failure.kind != AuthFailureKind::replaced &&
-      failure.kind != AuthFailureKind::expired) {
+  if (!identity::has_ended(failure.kind)) {
     services.failures.record_failure(call.address, call.received_ns);
     return std::unexpected(unauthenticated(failure.kind));
   }
@@ -72,10 +82,57 @@ wire::Refusal no_certificate() {
           .code = "client_certificate_required",
           .message =
               "The next key is given to its client alone: connect with the TLS client "
-              "certificate that was issued for it (deepmoat client-certificate issue)."};
+              "certificate that was issued for it (deepmoat client-certificate issue), or POST a "
+              "one-time password of its second factor."};
+}
+
+// What takes the waiting key out, on the database's thread; the intent and the result of that are
+// the service's.
+using Fetch = std::move_only_function<wire::OrRefusal<identity::FetchedKey>()>;
+
+wire::OrRefusal<Fetch> with_certificate(const ReceivedCall& call, const Services& services,
+                                        const identity::Actor& actor) {
+  if (!call.certified || services.leak_desk == nullptr) {
+    return std::unexpected(no_certificate());
+  }
+  return [&successors = services.leak_desk->successors, actor,
+          certified = *call.certified]() -> wire::OrRefusal<identity::FetchedKey> {
+    auto fetched = successors.fetch(actor, KeyId(actor.key_id), certified);
+    if (!fetched) {
+      return std::unexpected(wire::to_refusal(fetched.error()));
+    }
+    return *std::move(fetched);
+  };
+}
+
+wire::OrRefusal<Fetch> with_code(const ReceivedCall& call, const Services& services,
+                                 const identity::Actor& actor) {
+  wire::RequestReader reader;
+  TRY(std::string code, reader.one_time_password(call.body));
+  if (services.leak_desk == nullptr || services.second_factors == nullptr) {
+    return std::unexpected(
+        wire::to_refusal({Code::unavailable, "this server keeps no keys for their owners"}));
+  }
+  return [&services, actor, code = std::move(code), address = call.address,
+          received_ns = call.received_ns]() -> wire::OrRefusal<identity::FetchedKey> {
+    const identity::FactorOwner owner{.tenant = actor.tenant.value(),
+                                      .client_id = actor.operator_id};
+    auto fetched = services.leak_desk->successors.fetch(actor, KeyId(actor.key_id), owner, code);
+    if (fetched) {
+      return *std::move(fetched);
+    }
+    if (fetched.error().code == Code::permission_denied) {
+      services.failures.record_failure(address, received_ns);  // whoever guesses is slowed down
+    }
+    return std::unexpected(code_refusal(services, fetched.error(), owner));
+  };
 }
 
 }  // namespace
+
+bool is_successor(Handler handler) {
+  return handler == Handler::fetch_successor || handler == Handler::fetch_successor_by_code;
+}
 
 asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
                                        Services& services) {
@@ -88,46 +145,42 @@ asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
   trail.record.key_id = actor->key_id;
   trail.record.operator_id = actor->operator_id;
   trail.record.tenant = actor->tenant.value();
-  if (!call.certified || services.leak_desk == nullptr) {
-    co_await refuse(no_certificate(), call.route->errors, responder, trail);
+  auto fetch =
+      by_code(call) ? with_code(call, services, *actor) : with_certificate(call, services, *actor);
+  if (!fetch) {
+    co_await refuse(std::move(fetch).error(), call.route->errors, responder, trail);
     co_return;
   }
-  identity::Successors& successors = services.leak_desk->successors;
-  // From here on the intent and the result are the service's.
-  std::move_only_function<Result<identity::FetchedKey>()> fetch = [&successors, actor = *actor,
-                                                                   certified = *call.certified] {
-    return successors.fetch(actor, KeyId(actor.key_id), certified);
-  };
-  const Result<identity::FetchedKey> fetched =
-      co_await run_blocking<Result<identity::FetchedKey>>(services.blocking, std::move(fetch));
+  using Fetched = wire::OrRefusal<identity::FetchedKey>;
+  Fetch work = *std::move(fetch);
+  const Fetched fetched = co_await run_blocking<Fetched>(services.blocking, std::move(work));
   Response response;
   if (fetched) {
-    const Json body = {{"id", fetched->key_id.value()},
-                       {"key", fetched->shown.reveal()},
-                       {"replaces", actor->key_id}};
-    response.body = body.dump();
+    response.body = fetched_json(*fetched, actor->key_id).dump();
   } else {
-    response = to_response(wire::to_refusal(fetched.error()));
+    response = to_response(fetched.error());
   }
   trail.count(response.status, "");
   co_await responder.send(std::move(response));
 }
 
-Json certificate_json(const store::ClientCertificateRow& row, UnixMillis now_ms) {
-  Json json = {{"fingerprint", row.fingerprint},
-               {"client_id", row.client_id},
-               {"tenant", row.tenant},
-               {"state", row.revoked_ms != 0     ? "revoked"
-                         : now_ms >= row.ends_ms ? "expired"
-                                                 : "active"},
-               {"created_by", row.created_by},
-               {"created_at", row.created_ms / 1000},
-               {"expires_at", row.ends_ms / 1000}};
-  return json;
+Json fetched_json(const identity::FetchedKey& fetched, const std::string& old_key_id) {
+  return {
+      {"id", fetched.key_id.value()}, {"key", fetched.shown.reveal()}, {"replaces", old_key_id}};
 }
 
-Json issued_json(const identity::IssuedCertificate& issued, UnixMillis now_ms) {
-  Json json = certificate_json(issued.row, now_ms);
+Json certificate_json(const identity::CertificateInfo& info) {
+  return {{"fingerprint", info.row.fingerprint},
+          {"client_id", info.row.client_id},
+          {"tenant", info.row.tenant},
+          {"state", identity::state_name(info.state)},
+          {"created_by", info.row.created_by},
+          {"created_at", info.row.created_ms / 1000},
+          {"expires_at", info.row.ends_ms / 1000}};
+}
+
+Json issued_json(const identity::IssuedCertificate& issued) {
+  Json json = certificate_json(issued.info);
   json["certificate"] = issued.certificate.certificate;
   json["private_key"] = issued.certificate.private_key.reveal();
   return json;

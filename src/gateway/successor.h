@@ -1,6 +1,6 @@
-// GET /v1/keys/successor: an integration whose key was withdrawn fetches the next one, once, with
-// its old key and its TLS client certificate. Neither alone is enough. And what administrators see
-// of client certificates.
+// /v1/keys/successor: a client whose key was withdrawn fetches the next one, once, with its old key
+// and its TLS client certificate (GET) or a code of its second factor (POST). None of them alone is
+// enough. And what administrators see of client certificates.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -14,14 +14,18 @@
 
 namespace deepmoat::gateway {
 
+[[nodiscard]] bool is_successor(Handler handler);
+
 // The whole call: it authenticates in its own way, as its key is one that is refused elsewhere.
 [[nodiscard]] asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
                                                      Services& services);
 
-[[nodiscard]] nlohmann::ordered_json certificate_json(const store::ClientCertificateRow& row,
-                                                      UnixMillis now_ms);
+// With "key": the only time that it is shown. `old_key_id`: whose place it takes.
+[[nodiscard]] nlohmann::ordered_json fetched_json(const identity::FetchedKey& fetched,
+                                                  const std::string& old_key_id);
+
+[[nodiscard]] nlohmann::ordered_json certificate_json(const identity::CertificateInfo& info);
 // With "certificate" and "private_key" in PEM: the only time that the key is shown.
-[[nodiscard]] nlohmann::ordered_json issued_json(const identity::IssuedCertificate& issued,
-                                                 UnixMillis now_ms);
+[[nodiscard]] nlohmann::ordered_json issued_json(const identity::IssuedCertificate& issued);
 
 }  // namespace deepmoat::gateway

@@ -223,6 +223,11 @@ std::string denial_of(const Principal& principal, Permission permission) {
       name, kHomeTenant);
 }
 
+bool has_ended(AuthFailureKind kind) {
+  return kind == AuthFailureKind::revoked || kind == AuthFailureKind::replaced ||
+         kind == AuthFailureKind::expired;
+}
+
 std::string_view failure_code(AuthFailureKind kind) {
   switch (kind) {
     case AuthFailureKind::missing:

@@ -68,6 +68,10 @@ struct AuthFailure {
   TenantId tenant;
 };
 
+// The key proved itself where it may be used, and is refused because it has ended: revoked,
+// replaced or expired.
+[[nodiscard]] bool has_ended(AuthFailureKind kind);
+
 // Error code of the 401: "missing_api_key", "invalid_api_key" (malformed, unknown and elsewhere
 // alike: whoever tries keys from outside learns of none that it is good), "key_revoked",
 // "key_replaced", "key_expired".

@@ -28,8 +28,15 @@ class ScratchPeople : public ScratchKeys {
     ScratchKeys::restart();
     const AppendAudit log = [this](audit::Record record) { return append(std::move(record)); };
     sessions_ = std::make_unique<Sessions>();
-    successors_ =
-        std::make_unique<Successors>(*database_, log, cipher_, *service_, folder_ / "tls", clock_);
+    successors_ = std::make_unique<Successors>(Successors::Parts{.database = *database_,
+                                                                 .append = log,
+                                                                 .authenticator = authenticator_,
+                                                                 .cipher = cipher_,
+                                                                 .secrets = secrets_,
+                                                                 .keys = *service_,
+                                                                 .factors = *factors_,
+                                                                 .tls_folder = folder_ / "tls",
+                                                                 .clock = clock_});
     people_ = std::make_unique<People>(*database_, log, authenticator_, *sessions_, secrets_,
                                        clock_, crypto::PasswordCost{.memory_kib = 64, .passes = 1});
     sign_in_ = std::make_unique<SignIn>(log, authenticator_, *people_, *factors_, *successors_,
@@ -73,7 +80,7 @@ class ScratchPeople : public ScratchKeys {
     EXPECT_TRUE(issued) << issued.error().message;
     return {.tenant = TenantId(who.tenant),
             .client_id = ClientId(who.name),
-            .fingerprint = issued->row.fingerprint};
+            .fingerprint = issued->info.row.fingerprint};
   }
 
   std::unique_ptr<Sessions> sessions_;

@@ -237,6 +237,14 @@ Result<> SecondFactors::verify(const FactorOwner& owner, std::string_view code,
   });
 }
 
+Result<bool> SecondFactors::counts(const FactorOwner& owner) {
+  const Result<store::SecondFactorRow> row = find(owner);
+  if (!row) {
+    return row.error().code == Code::not_found ? Result<bool>(false) : std::unexpected(row.error());
+  }
+  return row->confirmed_ms != 0;
+}
+
 Result<std::uint32_t> SecondFactors::locked_for_s(const FactorOwner& owner) {
   TRY(const store::SecondFactorRow row, find(owner));
   const UnixMillis left_ms = row.locked_until_ms - now_ms();

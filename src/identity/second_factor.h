@@ -91,6 +91,10 @@ class SecondFactors {
   Result<> verify(const FactorOwner& owner, std::string_view code,
                   const std::function<Result<>()>& permitted);
 
+  // Whether the client has one that counts, so that verify() can succeed. Code::corrupt when it was
+  // altered from outside.
+  Result<bool> counts(const FactorOwner& owner);
+
   // Seconds until a lock ends; 0 when there is none.
   Result<std::uint32_t> locked_for_s(const FactorOwner& owner);
 

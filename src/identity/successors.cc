@@ -1,9 +1,13 @@
+// Certificates of clients, and keys that wait for their owners. On the thread of the database; see
+// the header.
 #include "identity/successors.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/hex.h"
+#include "crypto/bytes.h"
+#include "crypto/digest.h"
 #include "identity/api_key.h"
 
 namespace deepmoat::identity {
@@ -11,10 +15,13 @@ namespace deepmoat::identity {
 namespace {
 
 constexpr std::string_view kUriPrefix = "deepmoat:client:";
+constexpr std::string_view kRowPurpose = "deepmoat client certificate row 1";
 
-// The row has no MAC of its own, so whom the key waits for is part of its place.
+// The row has no MAC of its own: all that it says of the key is part of the key's place, and a key
+// that was taken out is not in it any more.
 std::string bound(const store::SuccessorRow& row) {
-  return row.old_key_id + "/" + row.new_key_id + "/" + row.client_id;  // no name holds a slash
+  return row.old_key_id + "/" + row.new_key_id + "/" + row.client_id + "/" +
+         std::to_string(row.ends_ms);  // no name holds a slash
 }
 
 crypto::FieldPlace place_of(const store::SuccessorRow& row, std::string_view bound) {
@@ -27,7 +34,11 @@ crypto::FieldPlace place_of(const store::SuccessorRow& row, std::string_view bou
 
 std::unexpected<Error> none() {
   return fail(Code::not_found,
-              "no key waits for this key and this certificate: ask your administrator");
+              "no key waits for this key and whoever presents it: ask your administrator");
+}
+
+FactorOwner owner_of(const KeyInfo& key) {
+  return {.tenant = key.tenant.value(), .client_id = key.client_id.value()};
 }
 
 }  // namespace
@@ -55,14 +66,49 @@ std::optional<CertifiedClient> parse_client_uri(std::string_view uri) {
                          .fingerprint = ""};
 }
 
-Successors::Successors(store::Database& database, AppendAudit append, crypto::FieldCipher& cipher,
-                       KeyService& keys, std::filesystem::path tls_folder, const Clock& clock)
-    : table_(database),
-      append_(std::move(append)),
-      cipher_(cipher),
-      keys_(keys),
-      tls_folder_(std::move(tls_folder)),
-      clock_(clock) {}
+std::string_view state_name(CertificateState state) {
+  switch (state) {
+    case CertificateState::active:
+      return "active";
+    case CertificateState::revoked:
+      return "revoked";
+    case CertificateState::expired:
+      return "expired";
+    case CertificateState::corrupt:
+      break;
+  }
+  return "corrupt";
+}
+
+Successors::Successors(Parts parts)
+    : parts_(std::move(parts)),
+      table_(parts_.database),
+      rows_(crypto::derive_secret(parts_.secrets.signing, kRowPurpose)) {}
+
+UnixMillis Successors::now_ms() const {
+  return parts_.authenticator.latest_ms(parts_.clock.unix_ms());
+}
+
+std::string Successors::row_mac(const store::ClientCertificateRow& row) const {
+  std::string bytes;
+  crypto::put_text(bytes, row.fingerprint);
+  crypto::put_text(bytes, row.tenant);
+  crypto::put_text(bytes, row.client_id);
+  crypto::put_text(bytes, row.created_by);
+  crypto::put_number(bytes, row.created_ms);
+  crypto::put_number(bytes, row.ends_ms);
+  crypto::put_number(bytes, row.revoked_ms);
+  return to_hex(crypto::view(rows_({bytes})));
+}
+
+CertificateState Successors::state_of(const store::ClientCertificateRow& row) const {
+  if (!crypto::equal_constant_time(row.row_mac, row_mac(row))) {
+    return CertificateState::corrupt;
+  }
+  return row.revoked_ms != 0       ? CertificateState::revoked
+         : now_ms() >= row.ends_ms ? CertificateState::expired
+                                   : CertificateState::active;
+}
 
 Result<IssuedCertificate> Successors::issue(const Actor& actor, const std::string& tenant,
                                             const std::string& client_id, std::int64_t days) {
@@ -77,137 +123,208 @@ Result<IssuedCertificate> Successors::issue(const Actor& actor, const std::strin
                   "tenant: certificates of another tenant need an "
                   "administrator of tenant \"default\"");
     }
-    const UnixMillis now_ms = clock_.unix_ms();
+    const UnixMillis made_ms = parts_.clock.unix_ms();  // as TLS reads the time
     IssuedCertificate issued;
     TRY(issued.certificate,
-        crypto::issue_client_certificate(tls_folder_, client_id,
-                                         client_uri(TenantId(tenant), ClientId(client_id)), now_ms,
-                                         now_ms + days * kDayMs));
-    issued.row = {.fingerprint = issued.certificate.fingerprint,
-                  .tenant = tenant,
-                  .client_id = client_id,
-                  .created_by = actor.operator_id,
-                  .created_ms = now_ms,
-                  .ends_ms = issued.certificate.ends_ms};
-    action.resource = tenant + "/" + client_id + " " + issued.row.fingerprint;
-    CHECK_OK(table_.insert_certificate(issued.row));
+        crypto::issue_client_certificate(parts_.tls_folder, client_id,
+                                         client_uri(TenantId(tenant), ClientId(client_id)), made_ms,
+                                         made_ms + days * kDayMs));
+    store::ClientCertificateRow& row = issued.info.row;
+    row = {.fingerprint = issued.certificate.fingerprint,
+           .tenant = tenant,
+           .client_id = client_id,
+           .created_by = actor.operator_id,
+           .created_ms = made_ms,
+           .ends_ms = issued.certificate.ends_ms};
+    row.row_mac = row_mac(row);
+    action.resource = tenant + "/" + client_id + " " + row.fingerprint;
+    CHECK_OK(table_.insert_certificate(row));
+    issued.info.state = state_of(row);
     return issued;
   };
-  return audited<IssuedCertificate>(append_, actor,
+  return audited<IssuedCertificate>(parts_.append, actor,
                                     {audit::Operation::write, "certificate.issue", "", ""}, body);
 }
 
-Result<std::vector<store::ClientCertificateRow>> Successors::list(const Actor& actor) {
-  using Rows = std::vector<store::ClientCertificateRow>;
-  return audited<Rows>(append_, actor, {audit::Operation::read, "certificate.list", "", ""},
-                       [&](AuditedAction&) -> Result<Rows> {
-                         TRY(Rows rows, table_.list_certificates());
-                         std::erase_if(rows, [&](const store::ClientCertificateRow& row) {
-                           return !reaches(actor.tenant, TenantId(row.tenant));
-                         });
-                         return rows;
+Result<std::vector<CertificateInfo>> Successors::list(const Actor& actor) {
+  using List = std::vector<CertificateInfo>;
+  return audited<List>(parts_.append, actor, {audit::Operation::read, "certificate.list", "", ""},
+                       [&](AuditedAction&) -> Result<List> {
+                         TRY(auto rows, table_.list_certificates());
+                         List list;
+                         for (store::ClientCertificateRow& row : rows) {
+                           if (reaches(actor.tenant, TenantId(row.tenant))) {
+                             const CertificateState state = state_of(row);
+                             list.push_back({.row = std::move(row), .state = state});
+                           }
+                         }
+                         return list;
                        });
 }
 
 Result<> Successors::revoke(const Actor& actor, const std::string& fingerprint) {
   return audited<void>(
-      append_, actor, {audit::Operation::write, "certificate.revoke", fingerprint, ""},
+      parts_.append, actor, {audit::Operation::write, "certificate.revoke", fingerprint, ""},
       [&](AuditedAction&) -> Result<> {
-        TRY(const auto rows, table_.list_certificates());
-        const auto found =
-            std::ranges::find(rows, fingerprint, &store::ClientCertificateRow::fingerprint);
-        if (found == rows.end() || !reaches(actor.tenant, TenantId(found->tenant))) {
-          return fail(Code::not_found, "no such certificate");
+        auto found = table_.find_certificate(fingerprint);
+        if (!found || !reaches(actor.tenant, TenantId(found->tenant))) {
+          return found || found.error().code == Code::not_found
+                     ? fail(Code::not_found, "no such certificate")
+                     : std::unexpected(found.error());
         }
-        return table_.revoke_certificate(fingerprint, clock_.unix_ms());
+        if (state_of(*found) == CertificateState::corrupt) {
+          // Sealing it anew would make a forged row good.
+          return fail(Code::corrupt, "certificate " + fingerprint +
+                                         ": its row was altered from outside, so it is not in "
+                                         "force; it cannot be changed");
+        }
+        if (found->revoked_ms != 0) {
+          return fail(Code::not_found, "no such certificate is in force");
+        }
+        found->revoked_ms = now_ms();
+        found->row_mac = row_mac(*found);
+        return table_.revoke_certificate(*found);
       });
 }
 
 Result<bool> Successors::in_force(const CertifiedClient& client) {
+  const auto row = table_.find_certificate(client.fingerprint);
+  if (!row) {
+    return row.error().code == Code::not_found ? Result<bool>(false) : std::unexpected(row.error());
+  }
+  return row->tenant == client.tenant.value() && row->client_id == client.client_id.value() &&
+         state_of(*row) == CertificateState::active;
+}
+
+Result<bool> Successors::has_certificate(const TenantId& tenant, const ClientId& client_id) {
   TRY(const auto rows, table_.list_certificates());
-  const UnixMillis now_ms = clock_.unix_ms();
   return std::ranges::any_of(rows, [&](const store::ClientCertificateRow& row) {
-    return row.tenant == client.tenant.value() && row.client_id == client.client_id.value() &&
-           row.revoked_ms == 0 && now_ms < row.ends_ms &&
-           (client.fingerprint.empty() || row.fingerprint == client.fingerprint);
+    return row.tenant == tenant.value() && row.client_id == client_id.value() &&
+           state_of(row) == CertificateState::active;
   });
 }
 
-Result<std::optional<KeyInfo>> Successors::prepare(const Actor& actor, const KeyInfo& old_key) {
+Result<std::optional<WaitingKey>> Successors::prepare(const Actor& actor, const KeyInfo& old_key) {
   TRY(const Role role, parse_role(old_key.role));
-  TRY(const bool certified,
-      in_force({.tenant = old_key.tenant, .client_id = old_key.client_id, .fingerprint = ""}));
-  const bool by_itself = role == Role::user || role == Role::operator_;
-  if (!certified || !by_itself) {
-    return std::optional<KeyInfo>();
+  if (role != Role::user && role != Role::operator_) {
+    return std::optional<WaitingKey>();
+  }
+  WaitingKey waiting;
+  TRY(waiting.by_certificate, has_certificate(old_key.tenant, old_key.client_id));
+  const Result<bool> counts = parts_.factors.counts(owner_of(old_key));
+  if (!waiting.by_certificate) {
+    CHECK_OK(counts);
+  }
+  waiting.by_second_factor = counts.value_or(false);
+  if (!waiting.by_certificate && !waiting.by_second_factor) {
+    return std::optional<WaitingKey>();
   }
   const auto known = table_.find_successor(old_key.key_id.value());
   if (known) {
-    return std::optional<KeyInfo>();
+    return std::optional<WaitingKey>();
   }
   if (known.error().code != Code::not_found) {
     return std::unexpected(known.error());
   }
   TRY(const CreatedKey created,
-      keys_.create(actor, {.client_id = old_key.client_id.value(),
-                           .role = role,
-                           .tenant = old_key.tenant.value(),
-                           .lifetime_s = std::max<std::int64_t>(
-                               (old_key.expires_ms - old_key.created_ms) / 1000, 1),
-                           .label = old_key.label,
-                           .attributes = old_key.attributes}));
+      parts_.keys.create(actor, {.client_id = old_key.client_id.value(),
+                                 .role = role,
+                                 .tenant = old_key.tenant.value(),
+                                 .lifetime_s = std::max<std::int64_t>(
+                                     (old_key.expires_ms - old_key.created_ms) / 1000, 1),
+                                 .label = old_key.label,
+                                 .attributes = old_key.attributes}));
   const Result<> kept = deposit(old_key.key_id, created);
   if (!kept) {
-    (void)keys_.revoke(actor, created.info.key_id.value(), "it could not be kept for its owner");
+    (void)parts_.keys.revoke(actor, created.info.key_id.value(),
+                             "it could not be kept for its owner");
     return std::unexpected(kept.error());
   }
-  return std::optional(created.info);
+  waiting.info = created.info;
+  return std::optional(std::move(waiting));
 }
 
 Result<> Successors::deposit(const KeyId& old_key_id, const CreatedKey& created) {
+  const UnixMillis now = now_ms();
   store::SuccessorRow row{.old_key_id = old_key_id.value(),
                           .new_key_id = created.info.key_id.value(),
                           .tenant = created.info.tenant.value(),
                           .client_id = created.info.client_id.value(),
                           .sealed_key = "",
-                          .created_ms = clock_.unix_ms(),
-                          .ends_ms = clock_.unix_ms() + kSuccessorWaitMs};
-  TRY(const std::string sealed, cipher_.seal(place_of(row, bound(row)), created.shown.reveal()));
+                          .created_ms = now,
+                          .ends_ms = now + kSuccessorWaitMs};
+  TRY(const std::string sealed,
+      parts_.cipher.seal(place_of(row, bound(row)), created.shown.reveal()));
   row.sealed_key = to_hex(sealed);
-  CHECK_OK(table_.end_successors(row.created_ms));
+  CHECK_OK(table_.end_successors(now));
   return table_.insert_successor(row);
 }
 
 Result<FetchedKey> Successors::fetch(const Actor& actor, const KeyId& old_key_id,
                                      const CertifiedClient& client) {
   return audited<FetchedKey>(
-      append_, actor,
+      parts_.append, actor,
       {audit::Operation::write, "key.successor", old_key_id.value(), client.fingerprint},
       [&](AuditedAction& action) -> Result<FetchedKey> {
-        const UnixMillis now_ms = clock_.unix_ms();
-        CHECK_OK(table_.end_successors(now_ms));
-        const auto found = table_.find_successor(old_key_id.value());
-        if (!found) {
-          return found.error().code == Code::not_found ? none() : std::unexpected(found.error());
-        }
-        const store::SuccessorRow& row = *found;
+        TRY(const store::SuccessorRow row,
+            waiting(old_key_id,
+                    {.tenant = client.tenant.value(), .client_id = client.client_id.value()}));
         TRY(const bool certified, in_force(client));
-        const bool theirs = certified && !client.fingerprint.empty() &&
-                            row.tenant == client.tenant.value() &&
-                            row.client_id == client.client_id.value();
-        if (!theirs || row.sealed_key.empty() || row.fetched_ms != 0 || now_ms >= row.ends_ms) {
+        if (!certified) {
           return none();
         }
         action.resource = row.new_key_id;
-        TRY(const std::string sealed, from_hex(row.sealed_key));
-        TRY(Secret shown, cipher_.open(place_of(row, bound(row)), sealed));
-        // Taken out before it is given out: a crash between the two loses it, and never doubles it.
-        TRY(const bool taken, table_.take_successor(row.old_key_id, now_ms));
-        if (!taken) {
-          return none();
-        }
-        return FetchedKey{.key_id = KeyId(row.new_key_id), .shown = std::move(shown)};
+        return take(row);
       });
+}
+
+Result<FetchedKey> Successors::fetch(const Actor& actor, const KeyId& old_key_id,
+                                     const FactorOwner& owner, std::string_view one_time_password) {
+  return audited<FetchedKey>(
+      parts_.append, actor,
+      {audit::Operation::write, "key.successor", old_key_id.value(), "one_time_password"},
+      [&](AuditedAction& action) -> Result<FetchedKey> {
+        TRY(const bool counts, parts_.factors.counts(owner));
+        if (!counts) {
+          return fail(Code::not_found,
+                      "client " + owner.client_id +
+                          " has no second factor that counts: ask your administrator for a key");
+        }
+        TRY(const store::SuccessorRow row, waiting(old_key_id, owner));
+        std::optional<FetchedKey> fetched;
+        CHECK_OK(parts_.factors.verify(owner, one_time_password, [&]() -> Result<> {
+          TRY(fetched, take(row));
+          return {};
+        }));
+        action.resource = row.new_key_id;
+        return *std::move(fetched);
+      });
+}
+
+// The row of a key that waits for this client and nobody else.
+Result<store::SuccessorRow> Successors::waiting(const KeyId& old_key_id, const FactorOwner& owner) {
+  const UnixMillis now = now_ms();
+  CHECK_OK(table_.end_successors(now));
+  auto row = table_.find_successor(old_key_id.value());
+  if (!row) {
+    return row.error().code == Code::not_found ? none() : std::unexpected(row.error());
+  }
+  const bool theirs = row->tenant == owner.tenant && row->client_id == owner.client_id;
+  if (!theirs || row->sealed_key.empty() || row->fetched_ms != 0 || now >= row->ends_ms) {
+    return none();
+  }
+  return row;
+}
+
+// Taken out before it is given out: a crash between the two loses it, and never doubles it.
+Result<FetchedKey> Successors::take(const store::SuccessorRow& row) {
+  TRY(const std::string sealed, from_hex(row.sealed_key));
+  TRY(Secret shown, parts_.cipher.open(place_of(row, bound(row)), sealed));
+  TRY(const bool taken, table_.take_successor(row.old_key_id, now_ms()));
+  if (!taken) {
+    return none();
+  }
+  return FetchedKey{.key_id = KeyId(row.new_key_id), .shown = std::move(shown)};
 }
 
 }  // namespace deepmoat::identity

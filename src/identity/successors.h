@@ -1,7 +1,7 @@
-// How an integration gets its next key by itself when the old one was revoked. The old key alone
-// is worth nothing, as whoever found it has it too; so it is asked for together with a TLS client
-// certificate that this installation's CA has issued to that very client. The new key waits sealed
-// for seven days and is given out once.
+// How a client gets its next key by itself when the old one was revoked. The old key alone is worth
+// nothing, as whoever found it has it too; so it is asked for together with a TLS client
+// certificate that this installation's CA has issued to that very client, or with a code of the
+// client's second factor. The new key waits sealed for seven days and is given out once.
 //
 // Everything is audited. Blocking; on the database's thread.
 #pragma once
@@ -18,8 +18,12 @@
 #include "base/strong.h"
 #include "crypto/certificate.h"
 #include "crypto/field_cipher.h"
+#include "crypto/hmac.h"
+#include "crypto/key_file.h"
 #include "identity/audited_action.h"
+#include "identity/authenticator.h"
 #include "identity/key_service.h"
+#include "identity/second_factor.h"
 #include "store/client_table.h"
 
 namespace deepmoat::identity {
@@ -40,9 +44,30 @@ struct CertifiedClient {
 [[nodiscard]] std::string client_uri(const TenantId& tenant, const ClientId& client_id);
 [[nodiscard]] std::optional<CertifiedClient> parse_client_uri(std::string_view uri);
 
-struct IssuedCertificate {
+enum class CertificateState : std::uint8_t {
+  active,
+  revoked,
+  expired,
+  corrupt,  // the row's MAC does not fit: it is not in force
+};
+[[nodiscard]] std::string_view state_name(CertificateState state);
+
+// A certificate as an administrator may see it; a corrupt row may hold anything.
+struct CertificateInfo {
   store::ClientCertificateRow row;
+  CertificateState state = CertificateState::active;
+};
+
+struct IssuedCertificate {
+  CertificateInfo info;
   crypto::ClientCertificate certificate;
+};
+
+// A key that waits for its client, and what the client can fetch it with today.
+struct WaitingKey {
+  KeyInfo info;
+  bool by_certificate = false;
+  bool by_second_factor = false;
 };
 
 struct FetchedKey {
@@ -52,41 +77,63 @@ struct FetchedKey {
 
 class Successors {
  public:
-  // `tls_folder`: where the CA lies (crypto/certificate.h). All referred to outlives it.
-  Successors(store::Database& database, AppendAudit append, crypto::FieldCipher& cipher,
-             KeyService& keys, std::filesystem::path tls_folder, const Clock& clock);
+  // What is referred to outlives the service.
+  struct Parts {
+    store::Database& database;
+    AppendAudit append;
+    const Authenticator& authenticator;
+    crypto::FieldCipher& cipher;
+    const crypto::RootSecrets& secrets;
+    KeyService& keys;
+    SecondFactors& factors;
+    std::filesystem::path tls_folder;  // where the CA lies (crypto/certificate.h)
+    const Clock& clock;
+  };
+  explicit Successors(Parts parts);
 
   // For administrators; errors as KeyService has them.
   Result<IssuedCertificate> issue(const Actor& actor, const std::string& tenant,
                                   const std::string& client_id, std::int64_t days);
-  Result<std::vector<store::ClientCertificateRow>> list(const Actor& actor);
+  Result<std::vector<CertificateInfo>> list(const Actor& actor);
   // Nothing is given out for it from then on. `fingerprint`: as list() gives it.
   Result<> revoke(const Actor& actor, const std::string& fingerprint);
 
-  // Whether the certificate was issued to that client, is not revoked and has not ended. Without a
-  // fingerprint: whether the client has any such.
+  // Whether `client`, whom a TLS handshake has proved, may be let in: its very certificate (the
+  // fingerprint) was issued to it here, and has neither been revoked nor ended, by the latest time
+  // that this installation has seen. False without a fingerprint, and for a row that was edited,
+  // copied or forged. The caller audits.
   Result<bool> in_force(const CertifiedClient& client);
 
   // Makes the next key of `old_key`'s client, with its role, label and length of life, and lets it
-  // wait. Empty, and nothing is made: the client has no certificate in force, the key is not a
-  // user's or an operator's (a person hands those out), or it has a successor.
-  Result<std::optional<KeyInfo>> prepare(const Actor& actor, const KeyInfo& old_key);
+  // wait. Empty, and nothing is made: the client has neither a certificate in force nor a second
+  // factor that counts, the key is not a user's or an operator's (a person hands those out), or it
+  // has a successor.
+  Result<std::optional<WaitingKey>> prepare(const Actor& actor, const KeyInfo& old_key);
 
   // Gives the successor of `old_key_id` out. `actor` is the client, as far as it is known.
   // Code::not_found when there is none for this client: none was made, it was fetched, its time is
   // over, or the certificate is another client's or not in force.
   Result<FetchedKey> fetch(const Actor& actor, const KeyId& old_key_id,
                            const CertifiedClient& client);
+  // The same for a code of the second factor of `owner`, whom the old key has named. The code is
+  // used up in the transaction that takes the key out, so never for nothing; and while no key waits
+  // no code is even looked at, so that a leaked key does not lock its client's factor at any time.
+  // Errors: Code::not_found, and those of SecondFactors::verify().
+  Result<FetchedKey> fetch(const Actor& actor, const KeyId& old_key_id, const FactorOwner& owner,
+                           std::string_view one_time_password);
 
  private:
+  [[nodiscard]] UnixMillis now_ms() const;
+  [[nodiscard]] std::string row_mac(const store::ClientCertificateRow& row) const;
+  [[nodiscard]] CertificateState state_of(const store::ClientCertificateRow& row) const;
+  Result<bool> has_certificate(const TenantId& tenant, const ClientId& client_id);
   Result<> deposit(const KeyId& old_key_id, const CreatedKey& created);
+  Result<store::SuccessorRow> waiting(const KeyId& old_key_id, const FactorOwner& owner);
+  Result<FetchedKey> take(const store::SuccessorRow& row);
 
+  const Parts parts_;
   store::ClientTable table_;
-  AppendAudit append_;
-  crypto::FieldCipher& cipher_;
-  KeyService& keys_;
-  const std::filesystem::path tls_folder_;
-  const Clock& clock_;
+  crypto::HmacSha256 rows_;
 };
 
 }  // namespace deepmoat::identity

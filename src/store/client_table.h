@@ -20,6 +20,7 @@ struct ClientCertificateRow {
   UnixMillis created_ms = 0;
   UnixMillis ends_ms = 0;
   UnixMillis revoked_ms = 0;  // 0 = not revoked
+  std::string row_mac = {};   // HMAC over all of the above, 64 hex digits (docs/formats/keys.md)
 
   bool operator==(const ClientCertificateRow&) const = default;
 };
@@ -47,7 +48,9 @@ class ClientTable {
   // Oldest first.
   Result<std::vector<ClientCertificateRow>> list_certificates();
   // Code::not_found.
-  Result<> revoke_certificate(std::string_view fingerprint, UnixMillis now_ms);
+  Result<ClientCertificateRow> find_certificate(std::string_view fingerprint);
+  // Takes over when it was revoked, and the MAC. Code::not_found when none is in force.
+  Result<> revoke_certificate(const ClientCertificateRow& row);
 
   // Code::already_exists when the old key has one.
   Result<> insert_successor(const SuccessorRow& row);

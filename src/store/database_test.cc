@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "store/client_table.h"
 #include "store/migrations.h"
 
 namespace deepmoat::store {
@@ -242,6 +243,37 @@ TEST_F(DatabaseTest, NumbersMigrationsWithoutAGap) {
   auto database = Database::open(path());
   ASSERT_TRUE(database);
   EXPECT_EQ(*(*database)->schema_version(), migrations().back().version);
+}
+
+// Nothing vouches for a certificate from before rows had a MAC.
+TEST_F(DatabaseTest, TakesOverCertificatesWithoutAMac) {
+  run_sql(
+      "CREATE TABLE schema_migrations (version INTEGER NOT NULL PRIMARY KEY, "
+      "title TEXT NOT NULL) STRICT");
+  for (const Migration& migration : migrations().first(7)) {
+    for (const std::string_view statement : migration.statements) {
+      run_sql(std::string(statement));
+    }
+    run_sql("INSERT INTO schema_migrations VALUES (" + std::to_string(migration.version) + ", '')");
+  }
+  run_sql("INSERT INTO client_certificates VALUES ('AB:CD', 'acme', 'shop', 'boss', 1, 9, 0)");
+  auto database = Database::open(path());
+  ASSERT_TRUE(database) << database.error().message;
+  ClientTable table(**database);
+  ClientCertificateRow row{.fingerprint = "AB:CD",
+                           .tenant = "acme",
+                           .client_id = "shop",
+                           .created_by = "boss",
+                           .created_ms = 1,
+                           .ends_ms = 9};
+  EXPECT_EQ(*table.list_certificates(), std::vector{row});
+  EXPECT_EQ(*table.find_certificate("AB:CD"), row);
+  EXPECT_EQ(table.find_certificate("AB:CE").error().code, Code::not_found);
+  row.revoked_ms = 5;
+  row.row_mac = std::string(64, 'a');
+  ASSERT_TRUE(table.revoke_certificate(row));
+  EXPECT_EQ(*table.find_certificate("AB:CD"), row);
+  EXPECT_EQ(table.revoke_certificate(row).error().code, Code::not_found);
 }
 
 TEST_F(DatabaseTest, RefusesADatabaseOfANewerProgram) {

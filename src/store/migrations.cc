@@ -187,6 +187,12 @@ CREATE TABLE people (
 ) STRICT)sql",
 };
 
+// A certificate from before has none, so it is not in force until it is issued again: nothing tells
+// it from one that somebody wrote into the table.
+constexpr std::array<std::string_view, 1> kSealedCertificates{
+    "ALTER TABLE client_certificates ADD COLUMN row_mac TEXT NOT NULL DEFAULT ''",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -196,6 +202,7 @@ constexpr std::array kMigrations{
     Migration{6, "webhooks and their deliveries", kWebhooks},
     Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
     Migration{8, "people who sign in", kPeople},
+    Migration{9, "sealed rows of client certificates", kSealedCertificates},
 };
 
 }  // namespace
