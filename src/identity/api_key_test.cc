@@ -1,10 +1,10 @@
-// The shown form: every typing error is refused offline, and nothing has two readings.
+// The shown form: what is a key and what is not, and nothing has two readings. Typing errors and
+// guesses by the million: wrong_keys_test.cc.
 #include "identity/api_key.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include <random>
 #include <string>
 
 #include "base/hex.h"
@@ -13,10 +13,6 @@
 
 namespace deepmoat::identity {
 namespace {
-
-constexpr std::string_view kPrintable =
-    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    "_-.:;, !\"#$%&'()*+/<=>?@[\\]^`{|}~";
 
 std::string sample_key() {
   const KeyAuthority authority(test_secrets());
@@ -53,47 +49,6 @@ TEST(ApiKey, IsReadInEveryKind) {
     ASSERT_TRUE(parsed) << key->size();
     EXPECT_EQ(parsed->kind, kind_of(role));
     EXPECT_EQ(parse_kind(kind_name(kind_of(role))), kind_of(role));
-  }
-}
-
-TEST(ApiKey, RefusesEveryTypingErrorOfOneCharacter) {
-  const std::string key = sample_key();
-  int tried = 0;
-  for (std::size_t at = 0; at < key.size(); ++at) {
-    for (const char typed : kPrintable) {
-      if (typed == key[at]) {
-        continue;
-      }
-      std::string wrong = key;
-      wrong[at] = typed;
-      ASSERT_FALSE(parse_key(wrong)) << "'" << typed << "' at " << at;
-      ++tried;
-    }
-    std::string shorter = key;
-    shorter.erase(at, 1);
-    ASSERT_FALSE(parse_key(shorter)) << "without character " << at;
-    std::string doubled = key;
-    doubled.insert(at, 1, key[at]);
-    ASSERT_FALSE(parse_key(doubled)) << "character " << at << " twice";
-    if (at + 1 < key.size() && key[at] != key[at + 1]) {
-      std::string swapped = key;
-      std::swap(swapped[at], swapped[at + 1]);
-      ASSERT_FALSE(parse_key(swapped)) << "characters swapped at " << at;
-    }
-  }
-  EXPECT_GT(tried, 7000);
-}
-
-TEST(ApiKey, RefusesRandomBodiesUnderAFixedChecksum) {
-  constexpr int kBodies = 200'000;  // of 2^32 checksums: 0.00005 are expected to fit
-  const std::string key = sample_key();
-  std::mt19937_64 random(20261121);
-  for (int i = 0; i < kBodies; ++i) {
-    std::string forged = key;
-    for (std::size_t at = 9; at < 9 + kKeyBodyDigits; ++at) {
-      forged[at] = "0123456789abcdef"[random() % 16];
-    }
-    ASSERT_FALSE(parse_key(forged)) << forged.substr(0, 12);
   }
 }
 
