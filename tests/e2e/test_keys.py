@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import time
-import zlib
 
 import pytest
 from support.chat import RunningStream, body, check_error
+from support.keys import well_formed_key
 from support.program import command, environment, model_file, program
 from support.server import Server, every_byte_under, wait_for
 
@@ -20,17 +20,6 @@ HEADERS = {"bearer": lambda key: {"authorization": f"Bearer {key}"},
 def wrong_in_one_character(key: str, index: int) -> str:
     other = "0" if key[index] != "0" else "1"
     return key[:index] + other + key[index + 1:]
-
-
-def with_good_checksum(kind: str, hex_digits: str) -> str:
-    """A well-formed key that nobody was given."""
-    base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    shown = f"dmk_{kind}_{hex_digits}"
-    value, digits = zlib.crc32(shown.encode()), ""
-    for _ in range(6):
-        value, rest = divmod(value, 62)
-        digits = base62[rest] + digits
-    return shown + digits
 
 
 def wrong_keys(server: Server) -> dict[str, tuple[str, str]]:
@@ -53,8 +42,8 @@ def wrong_keys(server: Server) -> dict[str, tuple[str, str]]:
         "one more": (good + "0", invalid),
         "upper case": (good.upper(), invalid),
         "another kind": (good.replace("_live_", "_adm_"), invalid),
-        "another kind, good checksum": (with_good_checksum("adm", hex_digits), invalid),
-        "unknown, good checksum": (with_good_checksum("live", "5a" * 32), invalid),
+        "another kind, good checksum": (well_formed_key("adm", hex_digits), invalid),
+        "unknown, good checksum": (well_formed_key("live", "5a" * 32), invalid),
         "bare": (hex_digits, invalid),
         "very long": ("dmk_live_" + "0" * 5000, invalid),
         "revoked": (revoked, "key_revoked"),
@@ -70,7 +59,7 @@ def call(server: Server, key: str, header: str = "bearer"):
 
 def test_checksum_helper_makes_what_the_server_makes(server: Server):
     good = server.shared_key("user")
-    assert with_good_checksum("live", good[9:73]) == good
+    assert well_formed_key("live", good[9:73]) == good
 
 
 @pytest.mark.parametrize("header", HEADERS)
