@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "base/log.h"
@@ -21,6 +22,7 @@ namespace deepmoat::cli {
 namespace {
 
 constexpr std::int64_t kLastWordsS = 2;  // for the audit records of calls that were cut
+constexpr std::int64_t kCanaryEndMs = 10'000;
 
 // Signals are taken by the main thread alone, one at a time; workers start with none blocked.
 sigset_t block_signals() {
@@ -221,6 +223,11 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   served.reset();  // its thread uses the database's
   blocking.join();
   log::info("stopped", {{"connections_cut", cut}});
+  if (!installation->custody_watch().stop(kCanaryEndMs)) {
+    // All that was to be written is on the disk. Waiting longer would keep the folder's lock.
+    log::warn("the token has not come back from a call; ending without it");
+    std::_Exit(kSuccess);
+  }
   return {};
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace deepmoat::crypto {
 
@@ -34,7 +35,18 @@ CustodyWatch::CustodyWatch(KeyCustody& custody, CustodyWatchOptions options, con
 CustodyWatch::~CustodyWatch() = default;
 
 void CustodyWatch::start() {
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  std::promise<void> ended;
+  ended_ = ended.get_future();
+  thread_ = std::jthread([this, ended = std::move(ended)](const std::stop_token& stop) mutable {
+    run(stop);
+    ended.set_value();
+  });
+}
+
+bool CustodyWatch::stop(std::int64_t wait_ms) {
+  thread_.request_stop();
+  return !ended_.valid() ||
+         ended_.wait_for(std::chrono::milliseconds(wait_ms)) == std::future_status::ready;
 }
 
 void CustodyWatch::run(const std::stop_token& stop) {

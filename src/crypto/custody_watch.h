@@ -12,6 +12,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -51,6 +52,9 @@ class CustodyWatch {
 
   // Begins the thread. Without it, check_now() is all that looks.
   void start();
+  // Ends it. False: it is inside a call of the device that has not come back within `wait_ms`; then
+  // only the end of the process ends it, and this object's destructor would wait for it.
+  [[nodiscard]] bool stop(std::int64_t wait_ms);
   // One canary, and recovery if it fails; blocking.
   void check_now();
 
@@ -82,6 +86,7 @@ class CustodyWatch {
   CustodyState told_ = CustodyState::up;  // on the watching thread
   std::mutex sleep_mutex_;
   std::condition_variable_any sleep_;
+  std::future<void> ended_;  // of the thread
   std::jthread thread_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <vector>
 
 #include "base/file.h"
@@ -133,6 +134,23 @@ TEST(CustodyWatch, CountsACanaryThatDoesNotComeBackAsLost) {
   watch.check_now();
   EXPECT_EQ(seen, (std::vector{CustodyState::up, CustodyState::lost, CustodyState::sealed}));
   EXPECT_EQ(watch.state(), CustodyState::up);  // it did come back
+}
+
+TEST(CustodyWatch, DoesNotWaitForADeviceThatDoesNotComeBack) {
+  const SystemClock clock;
+  std::promise<void> inside;
+  std::promise<void> back;
+  HangingCustody custody([&, come_back = back.get_future().share()] {
+    inside.set_value();
+    come_back.wait();
+  });
+  CustodyWatch watch(custody, {.interval_ms = 1}, clock, nullptr);
+  EXPECT_TRUE(watch.stop(0)) << "no thread was begun";
+  watch.start();
+  inside.get_future().wait();
+  EXPECT_FALSE(watch.stop(1));
+  back.set_value();
+  EXPECT_TRUE(watch.stop(600'000));
 }
 
 TEST(CustodyWatch, TellsAgainUntilWhatHadToBeDoneIsDone) {

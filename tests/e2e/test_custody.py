@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.chat import check_error
-from support.program import command
+from support.chat import RunningStream, body, check_error
+from support.program import command, model_file
 from support.server import Server, wait_for
 from support.token import Token
 
@@ -35,6 +35,11 @@ def wait_for_state(server: Server, state: str) -> dict:
 def models(server: Server, key: str):
     with server.http(key) as client:
         return client.get("/v1/models")
+
+
+def chat(server: Server, key: str):
+    with server.http(key) as client:
+        return client.post("/v1/chat/completions", json=body(max_tokens=1))
 
 
 def create_by_http(server: Server, admin: str):
@@ -74,17 +79,25 @@ def test_root_keys_in_a_token(make_server, token):
 
 
 def test_a_lost_token_stops_new_keys_and_no_calls(make_server, token):
-    server = make_server(token.settings()).start()
-    key, admin = server.key(), server.shared_key("admin")
+    server = make_server(token.settings(), model=model_file()).start()
+    key, admin, leaked = server.key(), server.shared_key("admin"), server.key("user", "leaked")
+    stream = RunningStream(server, key, 1800)
+    stream.wait_begun()
     token.behave("gone")
     lost = wait_for_state(server, "lost")
     assert "device was removed" in lost["reason"]
     assert lost["seals_at"] - lost["lost_since"] == 24 * 3600
     assert models(server, key).status_code == 200
+    assert chat(server, key).status_code == 200
     refused = create_by_http(server, admin)
     error = check_error(refused, 503, "custody_unavailable")
     assert "nothing new is issued" in error["message"] and refused.headers["retry-after"]
     assert server.result_of(refused.headers["x-request-id"])["outcome"] == "failed"
+    # What takes rights away goes on too.
+    command("key", "revoke", leaked, "--reason", "lost", "--data", server.data)
+    check_error(models(server, leaked), 401, "key_revoked")
+    stream.join()
+    assert stream.done, f"a stream was cut: {stream.error} {stream.broken}"
     by_command = command("key", "create", "--client-id", "late", "--data", server.data, check=False)
     assert by_command.returncode == 1 and "nothing new is issued" in by_command.stderr
     rolled = command("custody", "roll", "--data", server.data, check=False)
@@ -102,23 +115,27 @@ def test_a_lost_token_stops_new_keys_and_no_calls(make_server, token):
 @pytest.mark.parametrize("fault", ["lying_hmac", "lying_gcm"])
 def test_a_lying_token_seals_the_server_until_it_tells_the_truth(make_server, token, fault):
     server = make_server(token.settings()).start()
-    key = server.key()
+    key, admin = server.key(), server.shared_key("admin")
     token.behave(fault)
     sealed = wait_for_state(server, "sealed")
     assert "another answer" in sealed["reason"] and sealed["envelope"]["locked"]
     check_error(models(server, key), 503, "custody_unavailable")
     socket = httpx.HTTPTransport(uds=str(server.data / "admin.sock"))
     with httpx.Client(base_url="http://local", transport=socket) as at_the_machine:
-        chat = {"messages": [{"role": "user", "content": "hello"}]}
-        check_error(at_the_machine.post("/v1/chat/completions", json=chat), 503,
+        question = {"messages": [{"role": "user", "content": "hello"}]}
+        check_error(at_the_machine.post("/v1/chat/completions", json=question), 503,
                     "custody_unavailable")
         assert at_the_machine.get("/admin/v1/status").status_code == 200
+    check_error(create_by_http(server, admin), 503, "custody_unavailable")
+    by_command = command("key", "create", "--client-id", "late", "--data", server.data, check=False)
+    assert by_command.returncode == 1 and "nothing new is issued" in by_command.stderr
     with server.http() as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
     token.behave("right")
     assert not wait_for_state(server, "up")["envelope"]["locked"]
     assert models(server, key).status_code == 200
+    assert create_by_http(server, admin).status_code == 200
     server.stop()
 
 
@@ -143,6 +160,24 @@ def test_a_slow_token_delays_no_call(make_server, token):
     assert answered == 20 and custody(server)["state"] == "up"
     token.behave("right")
     server.stop()
+
+
+def test_a_token_that_hangs_is_a_lost_one(make_server, token):
+    """One that does not come back within 30 s; nobody but the canary waits for it."""
+    server = make_server(token.settings()).start()
+    key, admin = server.key(), server.shared_key("admin")
+    token.behave("hangs")
+    lost = wait_for_state(server, "lost")
+    assert "does not come back" in lost["reason"] and lost["last_check_ms"] >= 30_000
+    assert models(server, key).status_code == 200
+    check_error(create_by_http(server, admin), 503, "custody_unavailable")
+    token.behave("right")
+    wait_for_state(server, "up")
+    assert create_by_http(server, admin).status_code == 200
+    token.behave("hangs")
+    wait_for("a canary is in the token", lambda: custody(server)["last_check_ms"] >= 2000,
+             CANARY_WAIT_S)
+    server.stop()  # nor does the end of the server
 
 
 def test_what_keeps_a_server_with_a_token_from_starting(make_server, token):

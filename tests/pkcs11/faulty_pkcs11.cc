@@ -10,6 +10,7 @@
 //   lying_hmac    C_Sign says CKR_OK and gives other bytes
 //   lying_gcm     C_Decrypt says CKR_OK and gives other bytes
 //   slow          every C_Sign takes FAULTY_PKCS11_SLOW_MS
+//   hangs         C_Sign does not come back until the word is another
 //   old_layout    takes CK_GCM_PARAMS without ulIvBits only
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
@@ -136,6 +137,9 @@ CK_RV faulty_Sign(Session session, Bytes in, Size in_size, Bytes out, CK_ULONG_P
   if (mode() == "slow") {
     std::this_thread::sleep_for(
         std::chrono::milliseconds(std::atoi(std::getenv("FAULTY_PKCS11_SLOW_MS"))));
+  }
+  while (mode() == "hangs") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   if (status == CKR_OK) {
     status = real->C_Sign(session, in, in_size, out, out_size);
