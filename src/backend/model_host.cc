@@ -384,6 +384,12 @@ void ModelHost::begin_load(Room& room) {
     load_failed({"model_no_memory", made.error().message});
     return;
   }
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) {
+      return;  // a worker would only be started to be ended
+    }
+  }
   auto generation = std::make_shared<Generation>();
   generation->identity = build->identity;
   generation->estimate_bytes = build->memory_bytes;

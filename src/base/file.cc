@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <string>
 
 namespace deepmoat {
 
@@ -117,7 +119,22 @@ Result<UniqueFd> lock_file(const std::filesystem::path& path) {
     }
     return fail_errno(Code::io, "flock " + path.string());
   }
+  // Only a help: a full disk keeps nobody from the lock.
+  const std::string id = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(file.get(), 0) == 0) {
+    (void)write_all_at(file.get(), id, 0);
+  }
   return file;
+}
+
+int holder_of_lock(const std::filesystem::path& path) {
+  constexpr std::size_t kDigitsMax = 16;
+  const auto text = read_file(path, kDigitsMax);
+  int id = 0;
+  if (text) {
+    std::from_chars(text->data(), text->data() + text->size(), id);
+  }
+  return id;
 }
 
 }  // namespace deepmoat

@@ -62,7 +62,9 @@ class UniqueFd {
 [[nodiscard]] Result<> make_directory(const std::filesystem::path& path, mode_t mode);
 
 // An exclusive flock(2) on `path`, held while the object lives. Code::already_exists when another
-// process holds it.
+// process holds it. The file has the holder's process id in it, for people.
 [[nodiscard]] Result<UniqueFd> lock_file(const std::filesystem::path& path);
+// That id, of a lock that is held; 0: it cannot be told.
+[[nodiscard]] int holder_of_lock(const std::filesystem::path& path);
 
 }  // namespace deepmoat

@@ -161,13 +161,20 @@ TEST(File, LockIsExclusiveAndEndsWithItsHolder) {
     const auto held = lock_file(folder / "lock");
     ASSERT_TRUE(held);
     EXPECT_EQ(lock_file(folder / "lock").error().code, Code::already_exists);
+    EXPECT_EQ(holder_of_lock(folder / "lock"), ::getpid());
     EXPECT_EQ(in_child([&] {
                 const auto second = lock_file(folder / "lock");
                 return !second && second.error().code == Code::already_exists ? 0 : 1;
               }),
               0);
   }
+  EXPECT_EQ(in_child([&] {
+              const auto held = lock_file(folder / "lock");
+              return held && holder_of_lock(folder / "lock") == ::getpid() ? 0 : 1;
+            }),
+            0);
   EXPECT_TRUE(lock_file(folder / "lock"));
+  EXPECT_EQ(holder_of_lock(folder / "none"), 0);
 }
 
 bool binds(const std::string& path) {

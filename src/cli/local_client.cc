@@ -1,5 +1,6 @@
 #include "cli/local_client.h"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <boost/asio/io_context.hpp>
@@ -7,6 +8,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include "base/file.h"
 #include "base/local_socket_path.h"
 
 namespace deepmoat::cli {
@@ -59,9 +61,12 @@ Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::s
     socket.connect(address.text(), error);
   }
   if (error) {
-    return fail(Code::unavailable, "a process holds " + folder.root().string() +
-                                       " but does not answer on its socket: " + error.message() +
-                                       "; wait for it to start or end");
+    const int holder = holder_of_lock(folder.lock());
+    return fail(Code::unavailable,
+                fmt::format("{} holds {} but does not answer on its socket: {}; wait for it to "
+                            "start or end",
+                            holder > 0 ? fmt::format("process {}", holder) : "a process",
+                            folder.root().string(), error.message()));
   }
   const timeval longest{patience.count(), 0};
   ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "base/result.h"
@@ -25,12 +26,15 @@ struct Settings {
   std::function<Result<>(const std::string& name, const std::string& value)> set;
 };
 
-// Reads the whole file the first time (about a second a gigabyte); later only its size and time.
+// Reads the whole file the first time (about a second a gigabyte, much more from a slow disk);
+// later only its size and time. Code::cancelled soon after `stop` was asked for.
 [[nodiscard]] Result<ModelFile> identify_model(const std::filesystem::path& path,
-                                               const Settings& settings);
+                                               const Settings& settings,
+                                               const std::stop_token& stop);
 
 // The same for an imported version. Code::corrupt when its file is not the one that was imported.
 [[nodiscard]] Result<ModelFile> identify_imported(const catalog::Entry& entry,
-                                                  const Settings& settings);
+                                                  const Settings& settings,
+                                                  const std::stop_token& stop);
 
 }  // namespace deepmoat::cli

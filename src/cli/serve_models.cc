@@ -73,6 +73,12 @@ ServedModels::ServedModels(store::Database& database, boost::asio::thread_pool& 
   avoided_ = known.value_or(std::vector<std::string>());
 }
 
+// What the fleet's thread is at must not keep the process, and with it the lock of the data folder,
+// for as long as a large file takes to be read.
+ServedModels::~ServedModels() {
+  leaving_.request_stop();
+}
+
 Result<> ServedModels::apply(const Config& config) {
   fleet_.set_budget(budget_of(config));
   std::map<std::string, Wanted> wanted;
@@ -147,7 +153,7 @@ Result<backend::ModelBuild> ServedModels::find(const Wanted& wanted) {
 Result<ServedModels::Found> ServedModels::find_file(const ModelConfig& model) {
   const Settings settings = remembered_hashes();
   if (!model.path.empty()) {
-    TRY(const ModelFile file, identify_model(model.path, settings));
+    TRY(const ModelFile file, identify_model(model.path, settings, leaving_.get_token()));
     return Found{.file = model.path,
                  .bytes = file.bytes,
                  .identity = {.version = file.version, .created_s = file.created_s}};
@@ -156,7 +162,7 @@ Result<ServedModels::Found> ServedModels::find_file(const ModelConfig& model) {
   if (entry.kind != catalog::Kind::model) {
     return fail(Code::invalid_argument, "\"" + model.name + "\" is an adapter, not a model");
   }
-  TRY(const ModelFile file, identify_imported(entry, settings));
+  TRY(const ModelFile file, identify_imported(entry, settings, leaving_.get_token()));
   return Found{.file = entry.file,
                .bytes = file.bytes,
                .identity = {.version = file.version, .created_s = entry.created_ms / 1000}};

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ class ServedModels {
   // `blocking`: the database's thread. Both outlive this, and the thread runs until this is gone.
   ServedModels(store::Database& database, boost::asio::thread_pool& blocking,
                const DataFolder& folder, const Config& config, const Clock& clock);
+  ~ServedModels();
+  ServedModels(const ServedModels&) = delete;
+  ServedModels& operator=(const ServedModels&) = delete;
 
   // Adds, changes and removes models until they are those of `config`. Running calls finish with
   // what they began with.
@@ -65,6 +69,7 @@ class ServedModels {
   std::vector<std::string> avoided_;
   std::map<std::string, Wanted> served_;  // by name
   gateway::Models models_;
+  std::stop_source leaving_;
   backend::ModelFleet fleet_;  // goes first: its thread uses the others
 };
 
