@@ -91,7 +91,9 @@ class Server:
         return self
 
     def start(self) -> "Server":
-        self.launch()
+        return self.launch().wait_ready()
+
+    def wait_ready(self) -> "Server":
         wait_for("the server is ready", self.is_ready, READY_WAIT_S)
         return self
 
