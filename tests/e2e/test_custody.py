@@ -122,8 +122,8 @@ def test_a_lying_token_seals_the_server_until_it_tells_the_truth(make_server, to
     check_error(models(server, key), 503, "custody_unavailable")
     socket = httpx.HTTPTransport(uds=str(server.data / "admin.sock"))
     with httpx.Client(base_url="http://local", transport=socket) as at_the_machine:
-        chat = {"messages": [{"role": "user", "content": "hello"}]}
-        check_error(at_the_machine.post("/v1/chat/completions", json=chat), 503,
+        question = {"messages": [{"role": "user", "content": "hello"}]}
+        check_error(at_the_machine.post("/v1/chat/completions", json=question), 503,
                     "custody_unavailable")
         assert at_the_machine.get("/admin/v1/status").status_code == 200
     check_error(create_by_http(server, admin), 503, "custody_unavailable")
