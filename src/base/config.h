@@ -119,6 +119,10 @@ struct Config {
   struct Audit {
     std::int64_t segment_mib = 64;
   } audit;
+  struct Approval {
+    bool two_persons = false;
+    std::int64_t hours = 24;
+  } approval;
   std::vector<ModelConfig> models;
   std::vector<TenantConfig> tenants;
 

@@ -171,6 +171,15 @@ void add_running_rules(std::vector<KeyRule>& rules) {
                            "machine; otherwise it needs one that may see the status.",
                            kReloadable},
                           AT(metrics.open_on_loopback)));
+  rules.push_back(boolean({"approval", "two_persons",
+                           "What cannot be undone, and a key for who may approve, waits until a "
+                           "second person approves it. See docs/two-persons.md.",
+                           kReloadable},
+                          AT(approval.two_persons)));
+  rules.push_back(
+      integer({"approval", "hours", "Hours for which it waits; then it has to be asked for again.",
+               kReloadable},
+              AT(approval.hours), 1, 168));
   rules.push_back(text({"webhooks", "ca_file",
                         "File with the certificates (PEM) of the authorities that the receivers "
                         "of webhooks are checked against; empty: the system's."},

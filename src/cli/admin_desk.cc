@@ -5,6 +5,7 @@
 #include "cli/installation.h"
 #include "cli/key_desk.h"
 #include "cli/local_client.h"
+#include "cli/two_persons.h"
 #include "gateway/leak_admin.h"
 #include "gateway/people_admin.h"
 #include "gateway/routes.h"
@@ -35,8 +36,9 @@ class ServerAdminDesk final : public AdminDesk {
 
 class OfflineAdminDesk final : public AdminDesk {
  public:
-  OfflineAdminDesk(std::unique_ptr<Installation> installation, identity::Actor actor)
-      : installation_(std::move(installation)), actor_(std::move(actor)) {}
+  OfflineAdminDesk(std::unique_ptr<Installation> installation, identity::Actor actor,
+                   const Config& config)
+      : installation_(std::move(installation)), actor_(std::move(actor)), config_(config) {}
 
   Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
     const gateway::RouteMatch match = gateway::match_route(method, path);
@@ -47,6 +49,7 @@ class OfflineAdminDesk final : public AdminDesk {
     if (match.route == nullptr || !gateway::is_leak(match.route->handler)) {
       return fail(Code::internal, "no such route: " + method + " " + path);
     }
+    CHECK_OK(check_one_person_may(config_, match.route->action));
     return gateway::act_on_leaks(installation_->leak_desk(), match.route->handler, actor_,
                                  match.argument, text_of(body));
   }
@@ -55,6 +58,7 @@ class OfflineAdminDesk final : public AdminDesk {
  private:
   std::unique_ptr<Installation> installation_;
   identity::Actor actor_;
+  const Config config_;
 };
 
 }  // namespace
@@ -70,7 +74,7 @@ Result<std::unique_ptr<AdminDesk>> AdminDesk::open(const DataFolder& folder, con
   if (installation) {
     TRY(identity::Actor actor, local_actor());
     return std::unique_ptr<AdminDesk>(
-        new OfflineAdminDesk(*std::move(installation), std::move(actor)));
+        new OfflineAdminDesk(*std::move(installation), std::move(actor), config));
   }
   if (installation.error().code == Code::already_exists) {
     return std::unique_ptr<AdminDesk>(new ServerAdminDesk(folder));

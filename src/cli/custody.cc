@@ -13,6 +13,7 @@
 #include "cli/installation.h"
 #include "cli/local_client.h"
 #include "cli/root_keys.h"
+#include "cli/two_persons.h"
 #include "gateway/custody_admin.h"
 
 namespace deepmoat::cli {
@@ -119,6 +120,7 @@ Result<Json> ask_roll(const DataFolder& folder, const Config& config, const Cloc
   if (!installation) {
     return std::unexpected(installation.error());
   }
+  CHECK_OK(check_one_person_may(config, "custody.roll"));
   Json report;
   CHECK_OK(audited(**installation, "custody.roll", [&]() -> Result<> {
     TRY(const crypto::RollReport rolled, (*installation)->envelope().roll());

@@ -130,6 +130,8 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   made->rotation_ = std::make_unique<identity::KeyRotation>(
       *made->database_, append, *made->keys_, *made->authenticator_, *made->authority_,
       *made->second_factors_, clock);
+  made->approvals_ = std::make_unique<identity::Approvals>(
+      *made->database_, append, *made->authenticator_, made->secrets_, clock);
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});

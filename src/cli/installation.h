@@ -15,6 +15,7 @@
 #include "crypto/signature.h"
 #include "gateway/leak_admin.h"
 #include "gateway/people_admin.h"
+#include "identity/approvals.h"
 #include "identity/authenticator.h"
 #include "identity/key_authority.h"
 #include "identity/key_rotation.h"
@@ -46,6 +47,7 @@ class Installation {
   [[nodiscard]] crypto::Envelope& envelope() { return *envelope_; }
   [[nodiscard]] identity::SecondFactors& second_factors() { return *second_factors_; }
   [[nodiscard]] identity::KeyRotation& rotation() { return *rotation_; }
+  [[nodiscard]] identity::Approvals& approvals() { return *approvals_; }
   [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
   [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
   [[nodiscard]] const gateway::PeopleDesk& people_desk() const { return *people_desk_; }
@@ -74,6 +76,7 @@ class Installation {
   std::unique_ptr<identity::TenantService> tenants_;
   std::unique_ptr<identity::SecondFactors> second_factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
+  std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<crypto::SigningKey> incident_key_;
   std::unique_ptr<webhook::WebhookService> webhooks_;
   std::unique_ptr<identity::Successors> successors_;

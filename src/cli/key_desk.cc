@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "cli/installation.h"
 #include "cli/local_client.h"
+#include "cli/two_persons.h"
 #include "gateway/key_json.h"
 #include "gateway/second_factor_json.h"
 
@@ -76,14 +77,16 @@ class ServerDesk final : public KeyDesk {
 class OfflineDesk final : public KeyDesk {
  public:
   OfflineDesk(std::unique_ptr<Installation> installation, identity::Actor actor,
-              std::int64_t lifetime_days, const Clock& clock)
+              const Config& config, const Clock& clock)
       : installation_(std::move(installation)),
         actor_(std::move(actor)),
-        lifetime_days_(lifetime_days),
+        config_(config),
         clock_(clock) {}
 
   Result<Json> create(const Json& request) override {
-    TRY(const auto create, read(gateway::create_key_of(request.dump(), lifetime_days_)));
+    TRY(const auto create,
+        read(gateway::create_key_of(request.dump(), config_.keys.lifetime_days)));
+    CHECK_OK(check_one_person_may_make_key(config_, create.role));
     TRY(const identity::CreatedKey created, installation_->keys().create(actor_, create));
     Json json = gateway::key_json(created.info);
     json["key"] = created.shown.reveal();
@@ -176,6 +179,7 @@ class OfflineDesk final : public KeyDesk {
   }
 
   Result<Json> remove_factor(const Json& request) override {
+    CHECK_OK(check_one_person_may(config_, "second_factor.remove"));
     CHECK_OK(installation_->second_factors().remove(actor_, owner_of(request)));
     return request;
   }
@@ -214,7 +218,7 @@ class OfflineDesk final : public KeyDesk {
 
   std::unique_ptr<Installation> installation_;
   identity::Actor actor_;
-  std::int64_t lifetime_days_;
+  const Config config_;
   const Clock& clock_;
 };
 
@@ -241,8 +245,8 @@ Result<std::unique_ptr<KeyDesk>> KeyDesk::open(const DataFolder& folder, const C
   auto installation = Installation::open(folder, config, clock);
   if (installation) {
     TRY(identity::Actor actor, local_actor());
-    return std::unique_ptr<KeyDesk>(new OfflineDesk(*std::move(installation), std::move(actor),
-                                                    config.keys.lifetime_days, clock));
+    return std::unique_ptr<KeyDesk>(
+        new OfflineDesk(*std::move(installation), std::move(actor), config, clock));
   }
   if (installation.error().code == Code::already_exists) {
     return std::unique_ptr<KeyDesk>(new ServerDesk(folder));

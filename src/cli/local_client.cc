@@ -7,7 +7,10 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include <fmt/format.h>
+
 #include "base/local_socket_path.h"
+#include "cli/command.h"
 
 namespace deepmoat::cli {
 
@@ -16,6 +19,7 @@ namespace http = boost::beast::http;
 
 namespace {
 
+constexpr std::string_view kWaitingForApproval = "waiting_for_approval";
 constexpr std::uint64_t kAnswerBytesMax = 64 * 1024 * 1024;
 
 Code code_of(unsigned status) {
@@ -33,6 +37,20 @@ Code code_of(unsigned status) {
   }
 }
 
+// Nothing was done: for a script that is no success, and a person is told what comes next.
+std::string waiting_text(const nlohmann::ordered_json& answer) {
+  const auto text = [&answer](const char* pointer) {
+    return answer.value(nlohmann::ordered_json::json_pointer(pointer), std::string());
+  };
+  return fmt::format(
+      "nothing is done yet: {} {} waits for a second person until {} UTC. Another administrator "
+      "says: deepmoat approval approve {} (on this machine), or POST "
+      "/admin/v1/approvals/{}/approve with a key of his own",
+      text("/approval/action"), text("/approval/resource"),
+      format_date(answer.value("/approval/expires_at"_json_pointer, std::int64_t{0})),
+      text("/approval/id"), text("/approval/id"));
+}
+
 Result<nlohmann::ordered_json> read_answer(const http::response<http::string_body>& response) {
   auto json = nlohmann::ordered_json::parse(response.body(), nullptr, false);
   if (json.is_discarded()) {
@@ -42,6 +60,9 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
     const std::string message =
         json.value("/error/message"_json_pointer, std::string("the server refused"));
     return fail(code_of(response.result_int()), message);
+  }
+  if (json.value("state", std::string()) == kWaitingForApproval) {
+    return fail(Code::unavailable, waiting_text(json));
   }
   return json;
 }

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   cli::add_incident(app, status);
   cli::add_webhook(app, status);
   cli::add_client_certificate(app, status);
+  cli::add_approval(app, status);
   cli::add_audit(app, status);
   cli::add_custody(app, status);
   cli::add_config(app, status);

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "cli/installation.h"
 #include "cli/local_client.h"
+#include "cli/two_persons.h"
 #include "gateway/catalog_service.h"
 
 namespace deepmoat::cli {
@@ -47,8 +48,9 @@ class ServerDesk final : public ModelDesk {
 class OfflineDesk final : public ModelDesk {
  public:
   OfflineDesk(std::unique_ptr<Installation> installation, const DataFolder& folder,
-              const Clock& clock)
+              const Config& config, const Clock& clock)
       : installation_(std::move(installation)),
+        config_(config),
         catalog_(installation_->database(), folder.models()),
         service_(catalog_, installation_->audit_log(), clock, nullptr) {}
 
@@ -71,6 +73,7 @@ class OfflineDesk final : public ModelDesk {
     return service_.unpin(actor, name);
   }
   Result<Json> remove(const std::string& name, const std::string& version) override {
+    CHECK_OK(check_one_person_may(config_, "model.remove"));
     TRY(const identity::Actor actor, local_actor());
     return service_.remove(actor, name, version);
   }
@@ -88,6 +91,7 @@ class OfflineDesk final : public ModelDesk {
   }
 
   std::unique_ptr<Installation> installation_;
+  const Config config_;
   catalog::Catalog catalog_;
   gateway::CatalogService service_;
 };
@@ -103,7 +107,8 @@ Result<std::unique_ptr<ModelDesk>> ModelDesk::open(const DataFolder& folder, con
   }
   auto installation = Installation::open(folder, config, clock);
   if (installation) {
-    return std::unique_ptr<ModelDesk>(new OfflineDesk(*std::move(installation), folder, clock));
+    return std::unique_ptr<ModelDesk>(
+        new OfflineDesk(*std::move(installation), folder, config, clock));
   }
   if (installation.error().code == Code::already_exists) {
     return std::unique_ptr<ModelDesk>(new ServerDesk(folder));

@@ -196,6 +196,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   services.custody = &custody;
   services.second_factors = &installation->second_factors();
   services.rotation = &installation->rotation();
+  services.approvals = &installation->approvals();
   services.leak_desk = &installation->leak_desk();
   services.reports = &reports;
   services.people_desk = &installation->people_desk();

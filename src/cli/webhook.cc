@@ -120,8 +120,10 @@ int run(const Options& options, const Action& action) {
 
 void add_webhook(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("webhook", "Programs that are told when a key has leaked or will end");
+  CLI::App* command = app.add_subcommand(
+      "webhook",
+      "Programs that are told when a key has leaked or will end, or when something waits for a "
+      "second person");
   command->require_subcommand(1);
   const auto make = [&](const char* name, const char* help, const Action& action) {
     CLI::App* added = command->add_subcommand(name, help);
@@ -134,7 +136,9 @@ void add_webhook(CLI::App& app, int& status) {
       make("add", "Tell a program; prints the secret that signs the messages, alone", add);
   add_command->add_option("URL", options->url, "https://..., or http:// on this machine")
       ->required();
-  add_command->add_option("--event", options->events, "key.leaked or key.expiring; repeat it")
+  add_command
+      ->add_option("--event", options->events,
+                   "key.leaked, key.expiring or approval.waiting; repeat it")
       ->required()
       ->take_all();
   add_command

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gateway/approval_admin.h"
 #include "gateway/blocking.h"
 #include "gateway/catalog_admin.h"
 #include "gateway/custody_admin.h"
@@ -118,8 +119,24 @@ identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& pr
 
 bool audits_itself(Handler handler) {
   return is_key_admin(handler) || is_catalog(handler) || is_second_factor(handler) ||
-         is_leak(handler) || is_people(handler) || handler == Handler::rotate_key ||
-         handler == Handler::end_session;
+         is_leak(handler) || is_people(handler) || is_approval(handler) ||
+         handler == Handler::rotate_key || handler == Handler::end_session;
+}
+
+Response act_as(const Services& services, const identity::Actor& actor, const ReceivedCall& call) {
+  if (is_catalog(call.route->handler)) {
+    return act_on_catalog(services, actor, call);
+  }
+  if (call.route->handler == Handler::roll_custody) {
+    return roll_custody(services);
+  }
+  if (is_second_factor(call.route->handler)) {
+    return act_on_second_factors(services, actor, call);
+  }
+  if (is_people(call.route->handler)) {
+    return answer_people(services, actor, call);
+  }
+  return act_on_keys(services, actor, call, services.config.get()->keys.lifetime_days);
 }
 
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
@@ -154,30 +171,20 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
     Response answer = co_await answer_leaks(std::move(received), std::move(actor), services);
     co_return answer;
   }
-  const std::int64_t lifetime_days = services.config.get()->keys.lifetime_days;
   const auto shared_call = std::make_shared<AuthenticatedCall>(std::move(call));
-  std::move_only_function<Response()> work = [&services, shared_call, lifetime_days] {
+  std::move_only_function<Response()> work = [&services, shared_call] {
     const ReceivedCall& received = shared_call->received;
+    if (is_approval(received.route->handler)) {
+      return act_on_approvals(services, *shared_call);
+    }
     const identity::Actor actor = actor_of(received, shared_call->principal);
-    if (is_catalog(received.route->handler)) {
-      return act_on_catalog(services, actor, received);
-    }
-    if (received.route->handler == Handler::roll_custody) {
-      return roll_custody(services);
-    }
-    if (is_second_factor(received.route->handler)) {
-      return act_on_second_factors(services, actor, received);
-    }
-    if (is_people(received.route->handler)) {
-      return answer_people(services, actor, received);
-    }
     if (received.route->handler == Handler::end_session) {
       return end_session(services, actor, shared_call->principal);
     }
     if (received.route->handler == Handler::rotate_key) {
-      return rotate_key(services, actor, *shared_call, lifetime_days);
+      return rotate_key(services, actor, *shared_call, services.config.get()->keys.lifetime_days);
     }
-    return act_on_keys(services, actor, received, lifetime_days);
+    return act_as(services, actor, received);
   };
   Response response = co_await run_blocking<Response>(services.blocking, std::move(work));
   co_return response;

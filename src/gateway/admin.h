@@ -17,6 +17,10 @@ namespace deepmoat::gateway {
 [[nodiscard]] identity::Actor actor_of(const ReceivedCall& call,
                                        const identity::Principal& principal);
 
+// On the blocking thread: the actions on keys, tenants, second factors, the catalog and custody.
+[[nodiscard]] Response act_as(const Services& services, const identity::Actor& actor,
+                              const ReceivedCall& call);
+
 // Runs the action of an authenticated call's route.
 asio::awaitable<Response> act(AuthenticatedCall call, Services& services);
 

@@ -45,6 +45,7 @@ Result<Json> CatalogService::audited(const identity::Actor& actor, const char* a
   record.ip_address = actor.ip_address;
   record.action = action;
   record.resource = resource;
+  record.reason = identity::detail_of(actor, "");
   TRY(record.intent_sequence, log_.append_and_wait(record));
   Result<Json> done = body(resource);
   record.phase = audit::Phase::result;

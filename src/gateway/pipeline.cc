@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "gateway/admin.h"
+#include "gateway/approval_admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/health.h"
 #include "gateway/metrics.h"
@@ -134,6 +135,16 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
     co_return;
   }
   responder.add_headers(key_end_headers(authenticated->principal, services.clock.unix_ms()));
+  if (needs_second_person(authenticated->received, services)) {
+    auto held = co_await hold_for_second_person(*std::move(authenticated), services);
+    if (!held) {
+      co_await refuse(std::move(held).error(), route_taken.errors, responder, trail);
+      co_return;
+    }
+    trail.count(held->status, "");
+    co_await responder.send(*std::move(held));
+    co_return;
+  }
   if (audits_itself(route_taken.handler)) {
     // The key service writes the intent and the result: it does so for the command line too.
     Response response = co_await act(*std::move(authenticated), services);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace deepmoat::gateway {
@@ -48,8 +49,9 @@ constexpr std::array kRoutes = {
           "session.show", Operation::read},
     Route{"POST", "/v1/sessions/end", Handler::end_session, Permission::own_session,
           "session.close", Operation::write},
+    // Who could make a second person for himself would be two.
     Route{"POST", "/admin/v1/keys", Handler::create_key, Permission::manage_keys, "key.create",
-          Operation::write},
+          Operation::write, wire::ErrorShape::openai, TwoPersons::for_approvers},
     Route{"GET", "/admin/v1/keys", Handler::list_keys, Permission::manage_keys, "key.list",
           Operation::read},
     Route{"GET", "/admin/v1/keys/{}", Handler::show_key, Permission::manage_keys, "key.show",
@@ -72,8 +74,10 @@ constexpr std::array kRoutes = {
           "second_factor.enrol", Operation::write},
     Route{"POST", "/admin/v1/second-factors/confirm", Handler::confirm_second_factor,
           Permission::manage_keys, "second_factor.confirm", Operation::write},
+    // The first step of taking somebody's key line over.
     Route{"POST", "/admin/v1/second-factors/remove", Handler::remove_second_factor,
-          Permission::manage_keys, "second_factor.remove", Operation::erase},
+          Permission::manage_keys, "second_factor.remove", Operation::erase,
+          wire::ErrorShape::openai, TwoPersons::always},
     Route{"GET", "/admin/v1/second-factors/{}", Handler::show_second_factor,
           Permission::manage_keys, "second_factor.status", Operation::read},
     Route{"POST", "/admin/v1/keys/{}/leak", Handler::leak_key, Permission::manage_keys, "key.leak",
@@ -88,6 +92,7 @@ constexpr std::array kRoutes = {
           "webhook.add", Operation::write},
     Route{"GET", "/admin/v1/webhooks", Handler::list_webhooks, Permission::manage_keys,
           "webhook.list", Operation::read},
+    // Not for two: a receiver that turned hostile has to be cut off at once.
     Route{"POST", "/admin/v1/webhooks/{}/remove", Handler::remove_webhook, Permission::manage_keys,
           "webhook.remove", Operation::erase},
     Route{"POST", "/admin/v1/webhooks/{}/test", Handler::test_webhook, Permission::manage_keys,
@@ -136,11 +141,19 @@ constexpr std::array kRoutes = {
     Route{"POST", "/admin/v1/catalog/{}/unpin", Handler::unpin_version,
           Permission::change_parameters, "model.unpin", Operation::write},
     Route{"POST", "/admin/v1/catalog/{}/remove", Handler::remove_version,
-          Permission::change_parameters, "model.remove", Operation::erase},
+          Permission::change_parameters, "model.remove", Operation::erase, wire::ErrorShape::openai,
+          TwoPersons::always},
     Route{"GET", "/admin/v1/custody", Handler::custody_status, Permission::manage_custody,
           "custody.status", Operation::read},
     Route{"POST", "/admin/v1/custody/roll", Handler::roll_custody, Permission::manage_custody,
-          "custody.roll", Operation::write},
+          "custody.roll", Operation::write, wire::ErrorShape::openai, TwoPersons::always},
+    // Deciding needs the permission of the route that waits, too.
+    Route{"GET", "/admin/v1/approvals", Handler::list_approvals, Permission::see_status,
+          "approval.list", Operation::read},
+    Route{"POST", "/admin/v1/approvals/{}/approve", Handler::approve, Permission::see_status,
+          "approval.approve", Operation::write},
+    Route{"POST", "/admin/v1/approvals/{}/refuse", Handler::refuse_approval, Permission::see_status,
+          "approval.refuse", Operation::write},
     Route{"GET", "/livez", Handler::livez, std::nullopt, "", Operation::read},
     Route{"GET", "/readyz", Handler::readyz, std::nullopt, "", Operation::read},
     Route{"GET", "/health", Handler::health, std::nullopt, "", Operation::read},
@@ -188,6 +201,13 @@ bool runs_inference(Handler handler) {
   }
 }
 
+bool may_approve(identity::Role role) {
+  return std::ranges::any_of(kRoutes, [role](const Route& route) {
+    return route.two_persons != TwoPersons::never && route.permission &&
+           identity::allowed(role, *route.permission);
+  });
+}
+
 RouteMatch match_route(std::string_view method, std::string_view path) {
   RouteMatch match;
   for (const Route& route : kRoutes) {
@@ -207,11 +227,28 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   return match;
 }
 
+namespace {
+
+std::string_view two_persons_note(TwoPersons two_persons) {
+  switch (two_persons) {
+    case TwoPersons::never:
+      return "";
+    case TwoPersons::always:
+      return "; two persons";
+    case TwoPersons::for_approvers:
+      return "; two persons for an approver's key";
+  }
+  return "";
+}
+
+}  // namespace
+
 std::string routes_markdown() {
   std::string text = "| method | path | permission |\n|---|---|---|\n";
   for (const Route& route : kRoutes) {
-    text += fmt::format("| {} | `{}` | {} |\n", route.method, route.pattern,
-                        route.permission ? identity::permission_name(*route.permission) : "none");
+    text += fmt::format("| {} | `{}` | {}{} |\n", route.method, route.pattern,
+                        route.permission ? identity::permission_name(*route.permission) : "none",
+                        two_persons_note(route.two_persons));
   }
   return text;
 }

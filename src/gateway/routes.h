@@ -76,9 +76,20 @@ enum class Handler : std::uint8_t {
   remove_version,
   custody_status,
   roll_custody,
+  list_approvals,
+  approve,
+  refuse_approval,
   livez,
   readyz,
   health,
+};
+
+// Whether a call waits for a second person where the configuration says so (approval.two_persons).
+// What takes rights away never waits: revoking, expiring, reporting a leak.
+enum class TwoPersons : std::uint8_t {
+  never,
+  always,
+  for_approvers,  // when it makes a key for somebody who may then approve
 };
 
 struct Route {
@@ -90,12 +101,16 @@ struct Route {
   std::string_view action;                         // of the audit record
   audit::Operation operation;
   wire::ErrorShape errors = wire::ErrorShape::openai;  // how refusals look
+  TwoPersons two_persons = TwoPersons::never;
 };
 
 // The call goes to a model; other permitted routes read or change the server itself.
 [[nodiscard]] bool runs_inference(Handler handler);
 
 [[nodiscard]] std::span<const Route> routes();
+
+// Whether the role has the permission of any route that needs two persons.
+[[nodiscard]] bool may_approve(identity::Role role);
 
 struct RouteMatch {
   const Route* route = nullptr;

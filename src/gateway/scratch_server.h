@@ -179,6 +179,9 @@ class ScratchServer {
     services_->rotation = rotation_.get();
     services_->people_desk = people_desk_.get();
     services_->sign_ins = &sign_ins_;
+    approvals_ =
+        std::make_unique<identity::Approvals>(*database_, append, authenticator_, secrets_, clock_);
+    services_->approvals = approvals_.get();
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -259,6 +262,7 @@ class ScratchServer {
   std::unique_ptr<identity::People> people_;
   std::unique_ptr<identity::SignIn> sign_in_;
   std::unique_ptr<PeopleDesk> people_desk_;
+  std::unique_ptr<identity::Approvals> approvals_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

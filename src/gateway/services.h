@@ -17,6 +17,7 @@
 #include "crypto/envelope.h"
 #include "gateway/metrics.h"
 #include "gateway/models.h"
+#include "identity/approvals.h"
 #include "identity/authenticator.h"
 #include "identity/failure_limiter.h"
 #include "identity/key_rotation.h"
@@ -67,9 +68,10 @@ struct Services {
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
   identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
   identity::KeyRotation* rotation = nullptr;
-  const LeakDesk* leak_desk = nullptr;           // none: keys are revoked, and that is all
-  boost::asio::thread_pool* reports = nullptr;   // with `leak_desk`: for long reading of the log
-  const PeopleDesk* people_desk = nullptr;       // none: nobody signs in
+  identity::Approvals* approvals = nullptr;     // likewise; none: what needs two persons is refused
+  const LeakDesk* leak_desk = nullptr;          // none: keys are revoked, and that is all
+  boost::asio::thread_pool* reports = nullptr;  // with `leak_desk`: for long reading of the log
+  const PeopleDesk* people_desk = nullptr;      // none: nobody signs in
   boost::asio::thread_pool* sign_ins = nullptr;  // with `people_desk`: for hashing passwords
   std::atomic<int> sign_ins_waiting = 0;
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start

@@ -11,6 +11,13 @@ Result<> check_grant(const Actor& actor, PermissionSet given) {
               "that yours has, or ask an administrator whose key has no scopes");
 }
 
+std::string detail_of(const Actor& actor, std::string detail) {
+  if (!actor.approved_by.empty()) {
+    detail += (detail.empty() ? "" : "; ") + ("approved by " + actor.approved_by);
+  }
+  return detail;
+}
+
 Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,
                                    const AuditedAction& action) {
   audit::Record record;
@@ -25,7 +32,7 @@ Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor
   record.ip_address = actor.ip_address;
   record.action = action.name;
   record.resource = action.resource;
-  record.reason = action.detail;
+  record.reason = detail_of(actor, action.detail);
   TRY(record.intent_sequence, append(record));
   return record;
 }

@@ -28,6 +28,8 @@ struct Actor {
   std::string request_id;
   // Set when his key's scopes narrow its role: he gives nobody more than he has.
   std::optional<PermissionSet> narrowed_to = {};
+  // The second person of what needed two, for the record: "tenant/client_id (apr_...)".
+  std::string approved_by = {};
 };
 
 // Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
@@ -47,6 +49,9 @@ struct AuditedAction {
 // whoever holds it would make himself a key, or a person, without scopes.
 // Code::permission_denied.
 [[nodiscard]] Result<> check_grant(const Actor& actor, PermissionSet given);
+
+// `detail`, and who approved what the actor does, if that needed two persons.
+[[nodiscard]] std::string detail_of(const Actor& actor, std::string detail);
 
 // The intent's record, as written; its sequence is in `intent_sequence`.
 [[nodiscard]] Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor,

@@ -165,6 +165,7 @@ class Database {
   friend class WebhookTable;  // rows of their own, over the same session
   friend class ClientTable;
   friend class PeopleTable;
+  friend class ApprovalTable;
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

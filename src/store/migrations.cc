@@ -187,6 +187,37 @@ CREATE TABLE people (
 ) STRICT)sql",
 };
 
+// What waits for a second person, and what became of it.
+constexpr std::array<std::string_view, 1> kApprovals{
+    R"sql(
+CREATE TABLE approvals (
+  approval_id    TEXT    NOT NULL PRIMARY KEY,
+  tenant         TEXT    NOT NULL,
+  operator_id    TEXT    NOT NULL,
+  key_id         TEXT    NOT NULL,
+  role           TEXT    NOT NULL,
+  authentication TEXT    NOT NULL,
+  ip_address     TEXT    NOT NULL,
+  scopes         TEXT    NOT NULL,
+  route          TEXT    NOT NULL,
+  argument       TEXT    NOT NULL,
+  body           TEXT    NOT NULL,
+  action         TEXT    NOT NULL,
+  resource       TEXT    NOT NULL,
+  created_ms     INTEGER NOT NULL,
+  expires_ms     INTEGER NOT NULL,
+  state          TEXT    NOT NULL CHECK (state IN
+                   ('waiting', 'approved', 'done', 'failed', 'refused', 'withdrawn')),
+  decided_tenant TEXT    NOT NULL,
+  decided_by     TEXT    NOT NULL,
+  decided_key_id TEXT    NOT NULL,
+  decided_ms     INTEGER NOT NULL,
+  reason         TEXT    NOT NULL,
+  status         INTEGER NOT NULL,
+  row_mac        TEXT    NOT NULL CHECK (length(row_mac) = 64)
+) STRICT)sql",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -196,6 +227,7 @@ constexpr std::array kMigrations{
     Migration{6, "webhooks and their deliveries", kWebhooks},
     Migration{7, "client certificates and keys that wait for their owners", kClientCertificates},
     Migration{8, "people who sign in", kPeople},
+    Migration{9, "what waits for a second person", kApprovals},
 };
 
 }  // namespace

@@ -20,8 +20,9 @@ inline constexpr std::int64_t kRetryForMs = 24LL * 60 * 60 * 1000;
 // What can be subscribed to. "webhook.test" is sent by hand alone.
 inline constexpr std::string_view kKeyLeaked = "key.leaked";
 inline constexpr std::string_view kKeyExpiring = "key.expiring";
+inline constexpr std::string_view kApprovalWaiting = "approval.waiting";
 inline constexpr std::string_view kTest = "webhook.test";
-inline constexpr std::array kEvents{kKeyLeaked, kKeyExpiring};
+inline constexpr std::array kEvents{kKeyLeaked, kKeyExpiring, kApprovalWaiting};
 
 // Where a message goes.
 struct Address {

@@ -251,14 +251,24 @@ Result<bool> WebhookService::queue(const store::WebhookRow& webhook, std::string
 
 Result<std::size_t> WebhookService::announce(std::string_view event, const std::string& subject,
                                              const identity::KeyInfo& key, Json more) {
-  TRY(const auto webhooks, table_.list_webhooks());
   Json content = {{"key", key_json(key)}};
   if (more.is_object()) {
     content.update(more);
   }
+  return tell_all(event, subject, key.tenant, content);
+}
+
+Result<std::size_t> WebhookService::announce_approval(const std::string& approval_id,
+                                                      const TenantId& tenant, const Json& content) {
+  return tell_all(kApprovalWaiting, approval_id, tenant, {{"approval", content}});
+}
+
+Result<std::size_t> WebhookService::tell_all(std::string_view event, const std::string& subject,
+                                             const TenantId& tenant, const Json& content) {
+  TRY(const auto webhooks, table_.list_webhooks());
   std::size_t queued = 0;
   for (const store::WebhookRow& webhook : webhooks) {
-    if (wants(webhook, event) && identity::reaches(TenantId(webhook.tenant), key.tenant)) {
+    if (wants(webhook, event) && identity::reaches(TenantId(webhook.tenant), tenant)) {
       TRY(const bool fresh, queue(webhook, event, subject, content));
       queued += fresh ? 1 : 0;
     }

@@ -69,6 +69,9 @@ class WebhookService {
   // a second time for the same `subject` changes nothing. Says for how many it is new.
   Result<std::size_t> announce(std::string_view event, const std::string& subject,
                                const identity::KeyInfo& key, Json more);
+  // The same about what waits for a second person, `content`.
+  Result<std::size_t> announce_approval(const std::string& approval_id, const TenantId& tenant,
+                                        const Json& content);
   // Announces the keys that end within 14 days, again within a week, and again within a day; not
   // those that live a day or less, nor those that were rotated.
   Result<> announce_expiring(const std::vector<identity::KeyInfo>& keys);
@@ -83,6 +86,8 @@ class WebhookService {
 
  private:
   Result<store::WebhookRow> find(const identity::Actor& actor, const std::string& webhook_id);
+  Result<std::size_t> tell_all(std::string_view event, const std::string& subject,
+                               const TenantId& tenant, const Json& content);
   Result<bool> queue(const store::WebhookRow& webhook, std::string_view event,
                      const std::string& subject, Json content);
 
