@@ -19,7 +19,7 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr std::string_view kWaitingForApproval = "waiting_for_approval";
+constexpr const char* kWaitingForApproval = "waiting_for_approval";
 constexpr std::uint64_t kAnswerBytesMax = 64 * 1024 * 1024;
 
 Code code_of(unsigned status) {
@@ -37,18 +37,20 @@ Code code_of(unsigned status) {
   }
 }
 
-// Nothing was done: for a script that is no success, and a person is told what comes next.
+// Nothing was done: for a script that is no success, and a person is told what comes next. Whoever
+// asked through the socket is the machine, so the second person comes with a key.
 std::string waiting_text(const nlohmann::ordered_json& answer) {
   const auto text = [&answer](const char* pointer) {
     return answer.value(nlohmann::ordered_json::json_pointer(pointer), std::string());
   };
+  const std::string resource = text("/approval/resource");
   return fmt::format(
-      "nothing is done yet: {} {} waits for a second person until {} UTC. Another administrator "
-      "says: deepmoat approval approve {} (on this machine), or POST "
-      "/admin/v1/approvals/{}/approve with a key of his own",
-      text("/approval/action"), text("/approval/resource"),
+      "nothing is done yet: {}{}{} waits for a second person, until {} UTC. An administrator with "
+      "a "
+      "key approves it: POST /admin/v1/approvals/{}/approve",
+      text("/approval/action"), resource.empty() ? "" : " ", resource,
       format_date(answer.value("/approval/expires_at"_json_pointer, std::int64_t{0})),
-      text("/approval/id"), text("/approval/id"));
+      text("/approval/id"));
 }
 
 Result<nlohmann::ordered_json> read_answer(const http::response<http::string_body>& response) {
@@ -61,7 +63,7 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
         json.value("/error/message"_json_pointer, std::string("the server refused"));
     return fail(code_of(response.result_int()), message);
   }
-  if (json.value("state", std::string()) == kWaitingForApproval) {
+  if (json.is_object() && json.contains("state") && json["state"] == kWaitingForApproval) {
     return fail(Code::unavailable, waiting_text(json));
   }
   return json;

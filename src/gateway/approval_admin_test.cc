@@ -100,7 +100,9 @@ class ApprovalAdmin : public testing::Test {
   std::vector<audit::Record> records_of(const std::string& action) const {
     std::vector<audit::Record> found;
     audit::TailReader tail(server_.folder() / "audit");
-    for (const audit::Entry& entry : *tail.read_last(1000)) {
+    const auto entries = tail.read_last(1000);
+    EXPECT_TRUE(entries) << entries.error().message;
+    for (const audit::Entry& entry : *entries) {
       if (entry.record.action == action) {
         found.push_back(entry.record);
       }

@@ -60,6 +60,11 @@ std::string person(std::string_view tenant, std::string_view client_id) {
   return fmt::format("{}/{}", tenant, client_id);
 }
 
+// "model.remove qwen 1"
+std::string what(std::string_view action, std::string_view resource) {
+  return fmt::format("{}{}{}", action, resource.empty() ? "" : " ", resource);
+}
+
 // Whoever asked, as it will stand in the records of what is carried out; found with those of the
 // approver by the approver's request id.
 Actor requester_of(const store::ApprovalRow& row, const Actor& approver) {
@@ -267,7 +272,7 @@ Result<Approval> Approvals::request(const Actor& actor, const HeldCall& call, st
   };
   return audited<Approval>(
       append_, actor,
-      {audit::Operation::write, "approval.request", "", call.action + " " + call.resource}, body);
+      {audit::Operation::write, "approval.request", "", what(call.action, call.resource)}, body);
 }
 
 Result<std::vector<Approval>> Approvals::list(const Actor& actor) {
@@ -291,8 +296,8 @@ AuditedAction Approvals::decision(std::string_view name, const Actor& actor,
                                   const std::string& id) {
   AuditedAction action{audit::Operation::write, std::string(name), id.substr(0, kIdBytes), ""};
   if (const auto found = find(actor, id); found && found->state != ApprovalState::altered) {
-    action.detail = fmt::format("{} {} requested by {}", found->row.action, found->row.resource,
-                                found->requester());
+    action.detail =
+        what(found->row.action, found->row.resource) + " requested by " + found->requester();
   }
   return action;
 }
