@@ -84,7 +84,8 @@ Json approval_json(const Approval& approval) {
   }
   json["action"] = row.action;
   json["resource"] = row.resource;
-  json["request"] = row.body.empty() ? Json::object() : Json::parse(row.body, nullptr, false);
+  Json request = row.body.empty() ? Json::object() : Json::parse(row.body, nullptr, false);
+  json["request"] = request.is_discarded() ? Json(row.body) : std::move(request);
   json["requested_by"] = approval.requester();
   json["requested_at"] = row.created_ms / 1000;
   json["expires_at"] = row.expires_ms / 1000;

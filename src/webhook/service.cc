@@ -66,7 +66,7 @@ Result<std::string> join_events(const std::vector<std::string>& events) {
   for (const std::string& event : events) {
     if (!holds(kEvents, event)) {
       return fail(Code::invalid_argument, fmt::format("events: \"{}\" is none; there are {}", event,
-                                                      fmt::join(kEvents, " and ")));
+                                                      fmt::join(kEvents, ", ")));
     }
     if (!holds(split_events(joined), event)) {
       joined += (joined.empty() ? "" : " ") + event;
