@@ -45,9 +45,8 @@ std::string waiting_text(const nlohmann::ordered_json& answer) {
   };
   const std::string resource = text("/approval/resource");
   return fmt::format(
-      "nothing is done yet: {}{}{} waits for a second person, until {} UTC. An administrator with "
-      "a "
-      "key approves it: POST /admin/v1/approvals/{}/approve",
+      "nothing is done yet: {}{}{} waits for a second person, until {} UTC. Another administrator "
+      "approves it, with a key: POST /admin/v1/approvals/{}/approve",
       text("/approval/action"), resource.empty() ? "" : " ", resource,
       format_date(answer.value("/approval/expires_at"_json_pointer, std::int64_t{0})),
       text("/approval/id"));
