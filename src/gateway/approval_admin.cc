@@ -70,8 +70,12 @@ wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const Services&
       held.resource = call.argument + " " + request["version"].get<std::string>();
       break;
     }
-    default:
+    case Handler::roll_custody:
       break;
+    default:
+      // A route that is marked for two persons is said here what of its call may be kept.
+      return std::unexpected(
+          wire::to_refusal({Code::internal, "nothing of this call can be kept"}));
   }
   return held;
 }

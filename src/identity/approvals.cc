@@ -302,6 +302,13 @@ AuditedAction Approvals::decision(std::string_view name, const Actor& actor,
   return action;
 }
 
+// What is no key, and not the machine itself, is not in force: whoever adds a further way to
+// authenticate says here when it ends.
+bool Approvals::requester_in_force(const store::ApprovalRow& row) const {
+  return is_local(row.operator_id) ||
+         authenticator_.still_valid(KeyId(row.key_id), clock_.unix_ms());
+}
+
 Result<> Approvals::save(store::ApprovalRow& row, std::string_view state_before) {
   row.row_mac = row_mac(row);
   return table_.update(row, state_before);
@@ -330,7 +337,7 @@ Result<Approval> Approvals::approve(const Actor& actor, const std::string& id,
     }
     CHECK_OK(check_undecided(approval));
     store::ApprovalRow& row = approval.row;
-    if (!row.key_id.empty() && !authenticator_.still_valid(KeyId(row.key_id), clock_.unix_ms())) {
+    if (!requester_in_force(row)) {
       return fail(Code::already_exists, "the key with which " + approval.requester() +
                                             " has asked is no longer in force: refuse it");
     }

@@ -102,6 +102,7 @@ class Approvals {
   [[nodiscard]] UnixMillis now_ms() const;
   [[nodiscard]] std::string row_mac(const store::ApprovalRow& row) const;
   [[nodiscard]] Approval approval_of(store::ApprovalRow row) const;
+  [[nodiscard]] bool requester_in_force(const store::ApprovalRow& row) const;
   Result<> save(store::ApprovalRow& row, std::string_view state_before);
   Result<> decide(Approval& approval, const Actor& actor, std::string_view state);
   Result<Approval> find_waiting(const Actor& actor, const HeldCall& call);

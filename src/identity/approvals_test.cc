@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <limits>
+#include <map>
 
 #include "identity/scratch_keys.h"
 
@@ -23,7 +24,13 @@ Result<> permit(const Approval&) {
 
 class ApprovalsTest : public testing::Test {
  protected:
-  ApprovalsTest() { restart(); }
+  ApprovalsTest() {
+    open();
+    for (const char* name : {"boss", "second", "third"}) {
+      person(name);
+    }
+    keys_.records_.clear();
+  }
   void restart() {
     approvals_.reset();
     keys_.restart();
@@ -35,11 +42,18 @@ class ApprovalsTest : public testing::Test {
         keys_.authenticator_, keys_.secrets_, keys_.clock_);
   }
 
-  static Actor person(const std::string& client_id, const std::string& tenant = "default") {
+  // Somebody with a key, the same each time; "local:..." is the machine.
+  Actor person(const std::string& client_id, const std::string& tenant = "default") {
+    std::string& key_id = key_ids_[tenant + "/" + client_id];
+    const bool local = client_id.starts_with("local:");
+    if (key_id.empty() && !local) {
+      key_id = keys_.make(client_id, Role::admin, tenant).info.key_id.value();
+    }
     return {.operator_id = client_id,
+            .key_id = key_id,
             .role = "admin",
             .tenant = TenantId(tenant),
-            .authentication = "api_key",
+            .authentication = local ? "local_socket" : "api_key",
             .ip_address = "192.0.2.1",
             .request_id = "req_of_" + client_id};
   }
@@ -77,6 +91,7 @@ class ApprovalsTest : public testing::Test {
   }
 
   ScratchKeys keys_;
+  std::map<std::string, std::string> key_ids_;
   std::unique_ptr<Approvals> approvals_;
   int carried_out_ = 0;
   Actor carried_out_as_;
