@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -161,7 +162,13 @@ TEST_F(ApprovalAdmin, ASecondPersonsYesDoesIt) {
     EXPECT_EQ(record.reason, "approved by default/second (" + id + ")");
   }
   EXPECT_EQ(records.at(1).outcome, audit::Outcome::success);
-  EXPECT_EQ(records.at(0).request_id, records_of("approval.approve").back().request_id);
+  const auto decisions = records_of("approval.approve");
+  const auto approval =
+      std::ranges::find(decisions, audit::Outcome::success, &audit::Record::outcome);
+  ASSERT_NE(approval, decisions.end());
+  EXPECT_EQ(approval->operator_id, "second");
+  EXPECT_EQ(approval->reason, "model.remove qwen 1 requested by default/boss");
+  EXPECT_EQ(records.at(0).request_id, approval->request_id);
 }
 
 TEST_F(ApprovalAdmin, NobodyDecidesWithoutTheRoutesOwnPermission) {

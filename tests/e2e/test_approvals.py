@@ -83,11 +83,11 @@ def test_root_keys_are_rolled_by_two_over_a_restart(persons):
     check_error(persons.approve("second", approval), 409, "approval_decided")
     assert generation(server) == 2
     rolls = [r for r in server.audit() if r["action"] == "custody.roll"]
-    assert [(r["phase"], r["operator_id"], r["reason"]) for r in rolls] == [
+    assert [(r["phase"], r["operator"], r["reason"]) for r in rolls] == [
         (phase, "boss", f"approved by default/second ({approval})")
         for phase in ("intent", "result")]
     approvals = [r for r in server.audit() if r["action"] == "approval.approve"
-                 and r["operator_id"] == "second" and r["outcome"] == "success"]
+                 and r["operator"] == "second" and r["outcome"] == "success"]
     assert [r["reason"] for r in approvals] == ["custody.roll requested by default/boss"]
     server.stop()
 
