@@ -42,6 +42,10 @@ class OfflineAdminDesk final : public AdminDesk {
 
   Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
     const gateway::RouteMatch match = gateway::match_route(method, path);
+    if (match.route != nullptr) {
+      CHECK_OK(check_one_person_may(config_, match.route->action));
+      CHECK_OK(check_one_person_may_give(config_, *match.route, body));
+    }
     if (match.route != nullptr && gateway::is_people(match.route->handler)) {
       return gateway::act_on_people(installation_->people_desk(), match.route->handler, actor_,
                                     match.argument, text_of(body));
@@ -49,7 +53,6 @@ class OfflineAdminDesk final : public AdminDesk {
     if (match.route == nullptr || !gateway::is_leak(match.route->handler)) {
       return fail(Code::internal, "no such route: " + method + " " + path);
     }
-    CHECK_OK(check_one_person_may(config_, match.route->action));
     return gateway::act_on_leaks(installation_->leak_desk(), match.route->handler, actor_,
                                  match.argument, text_of(body));
   }

@@ -20,6 +20,7 @@
 #include "crypto/key_file.h"
 #include "identity/audited_action.h"
 #include "identity/authenticator.h"
+#include "identity/person_rows.h"
 #include "store/approval_table.h"
 #include "store/database.h"
 
@@ -102,7 +103,7 @@ class Approvals {
   [[nodiscard]] UnixMillis now_ms() const;
   [[nodiscard]] std::string row_mac(const store::ApprovalRow& row) const;
   [[nodiscard]] Approval approval_of(store::ApprovalRow row) const;
-  [[nodiscard]] bool requester_in_force(const store::ApprovalRow& row) const;
+  [[nodiscard]] bool requester_in_force(const store::ApprovalRow& row);
   Result<> save(store::ApprovalRow& row, std::string_view state_before);
   Result<> decide(Approval& approval, const Actor& actor, std::string_view state);
   Result<Approval> find_waiting(const Actor& actor, const HeldCall& call);
@@ -110,6 +111,7 @@ class Approvals {
                                        const std::string& id);
 
   store::ApprovalTable table_;
+  PersonRows people_;
   AppendAudit append_;
   const Authenticator& authenticator_;
   crypto::HmacSha256 rows_;

@@ -215,6 +215,42 @@ TEST_F(ApprovalsTest, DiesWithTheKeyThatAsked) {
   EXPECT_EQ(refused(person("second"), id), "refused");
 }
 
+// A session ends in minutes; a person's request does not, unless something is wrong with him.
+TEST_F(ApprovalsTest, OutlivesTheSessionThatAskedAndNotThePerson) {
+  PersonRows people(*keys_.database_, keys_.secrets_);
+  store::PersonRow row{.tenant = "default",
+                       .name = "ann",
+                       .role = "admin",
+                       .label = "",
+                       .password_hash = "x",
+                       .must_change = false,
+                       .created_ms = 1,
+                       .password_ms = 1};
+  ASSERT_TRUE(people.insert(row));
+  Actor ann = person("boss");
+  ann.operator_id = "ann";
+  ann.key_id = "ses_00112233445566778899aabb";
+  ann.authentication = "session";
+  EXPECT_EQ(approved(ann, asked(ann)), "permission_denied");
+  EXPECT_EQ(approved(person("second"), asked(ann)), "ok");
+  const auto dies_with = [&](const std::function<void(store::PersonRow&)>& change) {
+    const std::string id = asked(ann);
+    store::PersonRow changed = row;
+    change(changed);
+    EXPECT_TRUE(people.update(changed));
+    EXPECT_EQ(approved(person("second"), id), "already_exists");
+    EXPECT_TRUE(people.update(row));
+    EXPECT_EQ(approved(person("second"), id), "ok");
+  };
+  dies_with([](store::PersonRow& changed) { changed.disabled_ms = 5; });
+  dies_with([](store::PersonRow& changed) { changed.role = "user"; });
+  dies_with([](store::PersonRow& changed) { changed.password_ms = kTestNowMs + 1; });
+  const std::string id = asked(ann);
+  ASSERT_TRUE(people.erase({.name = "ann"}));
+  EXPECT_EQ(approved(person("second"), id), "already_exists");
+  EXPECT_EQ(carried_out_, 4);
+}
+
 TEST_F(ApprovalsTest, AskingAgainIsTheSameRequest) {
   const std::string id = asked(person("boss"));
   EXPECT_EQ(asked(person("boss")), id);

@@ -126,7 +126,9 @@ def test_without_a_server_there_is_one_person(persons):
     server.stop()
     for arguments in (("custody", "roll"), ("totp", "remove", "--client-id", "boss"),
                       ("model", "remove", "qwen", "1"),
-                      ("key", "create", "--client-id", "x", "--role", "admin")):
+                      ("key", "create", "--client-id", "x", "--role", "admin"),
+                      ("person", "create", "x", "--role", "admin"),
+                      ("person", "reset-password", "x")):
         refused = desk(server, *arguments, check=False)
         assert refused.returncode == 1, arguments
         assert "two persons" in refused.stderr and "start the server" in refused.stderr
