@@ -100,8 +100,6 @@ void Installation::open_people_desk(const Config& config, const Clock& clock) {
   sessions_ = std::make_unique<identity::Sessions>(options);
   people_ = std::make_unique<identity::People>(*database_, append, *authenticator_, *sessions_,
                                                secrets_, clock);
-  approvals_ = std::make_unique<identity::Approvals>(*database_, append, *authenticator_,
-                                                     people_->rows(), secrets_, clock);
   sign_in_ = std::make_unique<identity::SignIn>(append, *authenticator_, *people_, *second_factors_,
                                                 *successors_, *sessions_, clock);
   people_desk_ = std::make_unique<gateway::PeopleDesk>(
@@ -145,6 +143,8 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   made->rotation_ = std::make_unique<identity::KeyRotation>(
       *made->database_, append, *made->keys_, *made->authenticator_, *made->authority_,
       *made->second_factors_, clock);
+  made->approvals_ = std::make_unique<identity::Approvals>(
+      *made->database_, append, *made->authenticator_, made->secrets_, clock);
   if (made->keys_->corrupt_rows() > 0) {
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});

@@ -76,6 +76,7 @@ class Installation {
   std::unique_ptr<identity::TenantService> tenants_;
   std::unique_ptr<identity::SecondFactors> second_factors_;
   std::unique_ptr<identity::KeyRotation> rotation_;
+  std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<crypto::SigningKey> incident_key_;
   std::unique_ptr<webhook::WebhookService> webhooks_;
   std::unique_ptr<identity::Successors> successors_;
@@ -83,7 +84,6 @@ class Installation {
   std::unique_ptr<gateway::LeakDesk> leak_desk_;
   std::unique_ptr<identity::Sessions> sessions_;
   std::unique_ptr<identity::People> people_;
-  std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<identity::SignIn> sign_in_;
   std::unique_ptr<gateway::PeopleDesk> people_desk_;
   std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above

@@ -161,6 +161,13 @@ void wait_for_end(const sigset_t& signals, const ServeOptions& options, const Da
   }
 }
 
+identity::FailureLimiterOptions failure_limits(const Config& config) {
+  identity::FailureLimiterOptions options;
+  options.failures_per_minute =
+      static_cast<std::uint32_t>(config.limits.authentication_failures_per_minute);
+  return options;
+}
+
 Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
   const SystemClock clock;
   const DataFolder folder(options.data);
@@ -168,10 +175,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   TRY(const gateway::ServerOptions tls, server_options(folder, config, clock));
   gateway::LiveConfig live_config(config);
   quota::Ledger ledger(quota_limits(config));
-  identity::FailureLimiterOptions failure_options;
-  failure_options.failures_per_minute =
-      static_cast<std::uint32_t>(config.limits.authentication_failures_per_minute);
-  identity::FailureLimiter failures(failure_options);
+  identity::FailureLimiter failures(failure_limits(config));
   boost::asio::thread_pool blocking(1);
   boost::asio::thread_pool reports(1);
   boost::asio::thread_pool sign_ins(1);

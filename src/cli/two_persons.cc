@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "gateway/routes.h"
-
 namespace deepmoat::cli {
 
 namespace {
@@ -28,8 +26,18 @@ Result<> check_one_person_may(const Config& config, std::string_view action) {
 
 Result<> check_one_person_may_give(const Config& config, identity::Role role) {
   return config.approval.two_persons && gateway::may_approve(role)
-             ? needs_two(fmt::format("the role {}", identity::role_name(role)))
+             ? needs_two(fmt::format("role {}", identity::role_name(role)))
              : Result<>();
+}
+
+Result<> check_one_person_may_give(const Config& config, const gateway::Route& route,
+                                   const nlohmann::ordered_json& body) {
+  if (route.two_persons != gateway::TwoPersons::for_approvers || !body.is_object() ||
+      !body.contains("role") || !body["role"].is_string()) {
+    return {};
+  }
+  const auto role = identity::parse_role(body["role"].get<std::string>());
+  return role ? check_one_person_may_give(config, *role) : Result<>();  // else its route says so
 }
 
 }  // namespace deepmoat::cli

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/log.h"
 #include "gateway/admin.h"
 #include "gateway/blocking.h"
 #include "gateway/key_json.h"
 #include "gateway/leak_admin.h"
-#include "gateway/people_admin.h"
 
 namespace deepmoat::gateway {
 
@@ -35,10 +35,39 @@ const Route* route_named(std::string_view name) {
   return found == routes().end() ? nullptr : &*found;
 }
 
+// The role that a body of a route "for approvers" gives somebody; none: it gives none, or its route
+// refuses it.
+std::optional<identity::Role> role_given(const ReceivedCall& call, const Services& services) {
+  if (call.route->handler == Handler::create_key) {
+    const auto request = create_key_of(call.body, services.config.get()->keys.lifetime_days);
+    return request ? std::optional(request->role) : std::nullopt;
+  }
+  const Json request = Json::parse(call.body, nullptr, false);
+  if (!request.is_object() || !request.contains("role") || !request["role"].is_string()) {
+    return std::nullopt;
+  }
+  const auto role = identity::parse_role(request["role"].get<std::string>());
+  return role ? std::optional(*role) : std::nullopt;
+}
+
+// The fields of a person's routes; another one might be a secret that strayed in.
+wire::OrRefusal<Json> person_fields(const std::string& body) {
+  Json request = Json::parse(body, nullptr, false);
+  if (!request.is_object()) {
+    return std::unexpected(wire::invalid("", "the body must be a JSON object"));
+  }
+  for (const auto& [name, value] : request.items()) {
+    if (name != "name" && name != "tenant" && name != "role" && name != "label" &&
+        name != "disabled") {
+      return std::unexpected(wire::invalid(name.substr(0, 64), "this is no field here"));
+    }
+  }
+  return request;
+}
+
 // One approves exactly what one reads: a version is named, not "the newest", and the body holds
 // what its route takes and nothing more, so no secret that strayed into it.
-wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const TenantId& own,
-                                       const Services& services) {
+wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const Services& services) {
   HeldCall held{.route = name_of(*call.route),
                 .argument = call.argument,
                 .body = "",
@@ -73,17 +102,19 @@ wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const TenantId&
       break;
     }
     case Handler::create_person:
-    case Handler::change_person:
-    case Handler::remove_person: {
-      auto meant = person_meant(call.route->handler, own, call.argument, call.body);
-      if (!meant) {
-        return std::unexpected(wire::to_field_refusal(meant.error()));
-      }
-      held.resource = *std::move(meant);
-      // Its reader refuses fields that it does not know.
-      held.body = call.route->handler == Handler::remove_person ? "" : call.body;
+    case Handler::change_person: {
+      TRY(const Json request, person_fields(call.body));
+      held.body = request.dump();
+      const auto text = [&request](const char* name) {
+        const auto found = request.find(name);
+        return found != request.end() && found->is_string() ? found->get<std::string>() : "";
+      };
+      const std::string tenant = text("tenant");
+      held.resource = fmt::format("{}{}{}{} {}", tenant, tenant.empty() ? "" : "/", text("name"),
+                                  call.argument, text("role"));
       break;
     }
+    case Handler::reset_person_password:
     case Handler::roll_custody:
       break;
     default:
@@ -242,17 +273,13 @@ bool needs_second_person(const ReceivedCall& call, const Services& services) {
   if (rule == TwoPersons::always) {
     return true;
   }
-  if (is_people(call.route->handler)) {
-    const auto role = role_given(call.body);
-    return role && may_approve(*role);
-  }
-  const auto request = create_key_of(call.body, services.config.get()->keys.lifetime_days);
-  return request && may_approve(request->role);
+  const std::optional<identity::Role> role = role_given(call, services);
+  return role && may_approve(*role);
 }
 
 asio::awaitable<wire::OrRefusal<Response>> hold_for_second_person(AuthenticatedCall call,
                                                                   Services& services) {
-  auto held = held_call_of(call.received, call.principal.tenant, services);
+  auto held = held_call_of(call.received, services);
   if (!held) {
     co_return std::unexpected(std::move(held).error());
   }

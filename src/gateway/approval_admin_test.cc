@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -161,7 +162,13 @@ TEST_F(ApprovalAdmin, ASecondPersonsYesDoesIt) {
     EXPECT_EQ(record.reason, "approved by default/second (" + id + ")");
   }
   EXPECT_EQ(records.at(1).outcome, audit::Outcome::success);
-  EXPECT_EQ(records.at(0).request_id, records_of("approval.approve").back().request_id);
+  const auto decisions = records_of("approval.approve");
+  const auto approval =
+      std::ranges::find(decisions, audit::Outcome::success, &audit::Record::outcome);
+  ASSERT_NE(approval, decisions.end());
+  EXPECT_EQ(approval->operator_id, "second");
+  EXPECT_EQ(approval->reason, "model.remove qwen 1 requested by default/boss");
+  EXPECT_EQ(records.at(0).request_id, approval->request_id);
 }
 
 TEST_F(ApprovalAdmin, NobodyDecidesWithoutTheRoutesOwnPermission) {
@@ -238,6 +245,38 @@ TEST_F(ApprovalAdmin, AKeyOfWhoMayApproveNeedsTwoAndAUsersDoesNot) {
   EXPECT_EQ(list.dump().find("dmk_"), std::string::npos) << "no key is kept";
 }
 
+// Nor does one become the second person by signing in as him.
+TEST_F(ApprovalAdmin, APersonWhoMayApproveIsMadeByTwo) {
+  const std::string boss = key("boss");
+  const std::string second = key("second");
+  const auto make = [&](const std::string& name, const std::string& role) {
+    return ask(boss, "POST", "/admin/v1/people", {{"name", name}, {"role", role}});
+  };
+  EXPECT_EQ(make("ann", "user").status, 200);
+  const std::string made = held(make("bea", "admin"));
+  EXPECT_EQ(ask(boss, "GET", "/admin/v1/people/bea").status, 404);
+  const Answer bea = approve(second, made);
+  EXPECT_EQ(bea.status, 200) << bea.body;
+  EXPECT_FALSE(bea.body.at("password").get<std::string>().empty());
+  EXPECT_EQ(records_of("person.create").back().reason,
+            "role=admin; approved by default/second (" + made + ")");
+
+  const auto change = [&](const Json& body) {
+    return ask(boss, "PATCH", "/admin/v1/people/ann", body);
+  };
+  EXPECT_EQ(change({{"label", "till 3"}}).status, 200);
+  EXPECT_EQ(change({{"role", "auditor"}}).status, 200);
+  const std::string raised = held(change({{"role", "operator"}}));
+  EXPECT_EQ(ask(boss, "GET", "/admin/v1/people/ann").body.at("role"), "auditor");
+  EXPECT_EQ(approve(second, raised).body.at("role"), "operator");
+  EXPECT_EQ(change({{"role", "admin"}, {"password", "x"}}).status, 400) << "nothing is kept";
+
+  const std::string reset = held(ask(boss, "POST", "/admin/v1/people/bea/reset-password"));
+  EXPECT_TRUE(approve(second, reset).body.contains("password"));
+  EXPECT_EQ(ask(boss, "PATCH", "/admin/v1/people/bea", {{"disabled", true}}).status, 200);
+  EXPECT_EQ(ask(boss, "POST", "/admin/v1/people/bea/remove").status, 200);
+}
+
 TEST_F(ApprovalAdmin, WhatTakesRightsAwayNeverWaits) {
   const std::string boss = key("boss");
   for (const auto& [verb, body] :
@@ -250,6 +289,7 @@ TEST_F(ApprovalAdmin, WhatTakesRightsAwayNeverWaits) {
   for (const Route& route : routes()) {
     if (route.handler == Handler::revoke_key || route.handler == Handler::expire_key ||
         route.handler == Handler::leak_key || route.handler == Handler::revoke_certificate ||
+        route.handler == Handler::sign_person_out || route.handler == Handler::remove_person ||
         is_approval(route.handler)) {
       EXPECT_EQ(route.two_persons, TwoPersons::never) << route.pattern;
     }
@@ -346,7 +386,7 @@ TEST(ApprovalRoutes, WhoMayBeTheSecondPersonReachesTheRoutes) {
       }
     }
   }
-  EXPECT_EQ(for_two, 4U);
+  EXPECT_EQ(for_two, 7U);
   EXPECT_FALSE(may_approve(Role::user));
   EXPECT_FALSE(may_approve(Role::auditor));
 }

@@ -10,10 +10,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 using identity::PersonName;
 
-PersonName named(const TenantId& own, const std::string& argument) {
+PersonName named(const identity::Actor& actor, const std::string& argument) {
   const std::size_t slash = argument.find('/');
   if (slash == std::string::npos) {
-    return {.tenant = own.value(), .name = argument};
+    return {.tenant = actor.tenant.value(), .name = argument};
   }
   return {.tenant = argument.substr(0, slash), .name = argument.substr(slash + 1)};
 }
@@ -94,7 +94,8 @@ Result<std::optional<identity::Role>> role_in(const Json& request) {
   return role;
 }
 
-Result<identity::CreatePerson> create_person_of(const TenantId& own, const std::string& body) {
+Result<Json> create(identity::People& people, const identity::Actor& actor,
+                    const std::string& body) {
   TRY(const Json request, object_in(body, {"name", "tenant", "role", "label"}));
   TRY(auto name, text_in(request, "name"));
   TRY(auto tenant, text_in(request, "tenant"));
@@ -106,13 +107,16 @@ Result<identity::CreatePerson> create_person_of(const TenantId& own, const std::
   if (!role) {
     return fail(Code::invalid_argument, "role: is missing; one of user, operator, admin, auditor");
   }
-  return identity::CreatePerson{
-      .who = {.tenant = std::move(tenant).value_or(own.value()), .name = *std::move(name)},
-      .role = *role,
-      .label = std::move(label).value_or("")};
+  TRY(const identity::PersonWithPassword made,
+      people.create(actor, {.who = {.tenant = std::move(tenant).value_or(actor.tenant.value()),
+                                    .name = *std::move(name)},
+                            .role = *role,
+                            .label = std::move(label).value_or("")}));
+  return given_json(made);
 }
 
-Result<identity::ChangePerson> change_person_of(const std::string& body) {
+Result<Json> change(identity::People& people, const identity::Actor& actor, const PersonName& who,
+                    const std::string& body) {
   TRY(const Json request, object_in(body, {"role", "label", "disabled"}));
   if (request.empty()) {
     return fail(Code::invalid_argument,
@@ -127,7 +131,8 @@ Result<identity::ChangePerson> change_person_of(const std::string& body) {
     }
     change.disabled = disabled->get<bool>();
   }
-  return change;
+  TRY(const identity::PersonInfo person, people.change(actor, who, change));
+  return person_json(person);
 }
 
 }  // namespace
@@ -163,13 +168,10 @@ Json session_json(const identity::SessionInfo& session) {
 Result<Json> act_on_people(const PeopleDesk& desk, Handler handler, const identity::Actor& actor,
                            const std::string& argument, const std::string& body) {
   identity::People& people = desk.people;
-  const PersonName who = named(actor.tenant, argument);
+  const PersonName who = named(actor, argument);
   switch (handler) {
-    case Handler::create_person: {
-      TRY(const identity::CreatePerson request, create_person_of(actor.tenant, body));
-      TRY(const identity::PersonWithPassword made, people.create(actor, request));
-      return given_json(made);
-    }
+    case Handler::create_person:
+      return create(people, actor, body);
     case Handler::list_people: {
       TRY(const auto list, people.list(actor));
       return list_json(list, person_json);
@@ -178,11 +180,8 @@ Result<Json> act_on_people(const PeopleDesk& desk, Handler handler, const identi
       TRY(const identity::PersonInfo person, people.show(actor, who));
       return person_json(person);
     }
-    case Handler::change_person: {
-      TRY(const identity::ChangePerson change, change_person_of(body));
-      TRY(const identity::PersonInfo person, people.change(actor, who, change));
-      return person_json(person);
-    }
+    case Handler::change_person:
+      return change(people, actor, who, body);
     case Handler::reset_person_password: {
       TRY(const identity::PersonWithPassword person, people.reset_password(actor, who));
       return given_json(person);
@@ -201,30 +200,6 @@ Result<Json> act_on_people(const PeopleDesk& desk, Handler handler, const identi
     default:
       return fail(Code::internal, "no such action");
   }
-}
-
-Result<std::string> person_meant(Handler handler, const TenantId& own, const std::string& argument,
-                                 const std::string& body) {
-  if (handler == Handler::create_person) {
-    TRY(const identity::CreatePerson request, create_person_of(own, body));
-    return request.who.tenant + "/" + request.who.name + " " +
-           std::string(identity::role_name(request.role));
-  }
-  const PersonName who = named(own, argument);
-  std::string meant = who.tenant + "/" + who.name;
-  if (handler == Handler::change_person) {
-    TRY(const identity::ChangePerson change, change_person_of(body));
-    if (change.role) {
-      meant += " " + std::string(identity::role_name(*change.role));
-    }
-  }
-  return meant;
-}
-
-std::optional<identity::Role> role_given(const std::string& body) {
-  const Json request = Json::parse(body, nullptr, false);
-  const auto role = request.is_object() ? role_in(request) : std::nullopt;
-  return role ? *role : std::nullopt;
 }
 
 Response answer_people(const Services& services, const identity::Actor& actor,

@@ -33,15 +33,6 @@ struct PeopleDesk {
                                                            const std::string& argument,
                                                            const std::string& body);
 
-// The role that the body of a call gives somebody; none: it gives none, or is not well formed.
-[[nodiscard]] std::optional<identity::Role> role_given(const std::string& body);
-
-// "acme/alice operator", for a second person to read before he approves the call; what is wrong
-// with it, if it is not well formed. `own`: the tenant of whoever calls.
-[[nodiscard]] Result<std::string> person_meant(Handler handler, const TenantId& own,
-                                               const std::string& argument,
-                                               const std::string& body);
-
 [[nodiscard]] Response answer_people(const Services& services, const identity::Actor& actor,
                                      const ReceivedCall& call);
 

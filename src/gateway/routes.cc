@@ -52,7 +52,7 @@ constexpr std::array kRoutes = {
           "session.show", Operation::read},
     Route{"POST", "/v1/sessions/end", Handler::end_session, Permission::own_session,
           "session.close", Operation::write},
-    // Who could make a second person for himself would be two.
+    // Who could make a second person for himself, or become one, would be two.
     Route{"POST", "/admin/v1/keys", Handler::create_key, Permission::manage_keys, "key.create",
           Operation::write, wire::ErrorShape::openai, TwoPersons::for_approvers},
     Route{"GET", "/admin/v1/keys", Handler::list_keys, Permission::manage_keys, "key.list",
@@ -117,11 +117,12 @@ constexpr std::array kRoutes = {
     Route{"PATCH", "/admin/v1/people/{}", Handler::change_person, Permission::manage_keys,
           "person.change", Operation::write, wire::ErrorShape::openai, TwoPersons::for_approvers},
     Route{"POST", "/admin/v1/people/{}/reset-password", Handler::reset_person_password,
-          Permission::manage_keys, "person.reset_password", Operation::write},
+          Permission::manage_keys, "person.reset_password", Operation::write,
+          wire::ErrorShape::openai, TwoPersons::always},
     Route{"POST", "/admin/v1/people/{}/sign-out", Handler::sign_person_out, Permission::manage_keys,
           "person.sign_out", Operation::write},
     Route{"POST", "/admin/v1/people/{}/remove", Handler::remove_person, Permission::manage_keys,
-          "person.remove", Operation::erase, wire::ErrorShape::openai, TwoPersons::always},
+          "person.remove", Operation::erase},
     Route{"GET", "/admin/v1/sessions", Handler::list_sessions, Permission::manage_keys,
           "session.list", Operation::read},
     Route{"GET", "/admin/v1/status", Handler::status, Permission::see_status, "status",
@@ -239,7 +240,7 @@ std::string_view two_persons_note(TwoPersons two_persons) {
     case TwoPersons::always:
       return "; two persons";
     case TwoPersons::for_approvers:
-      return "; two persons for an approver's key";
+      return "; two persons for an approver";
   }
   return "";
 }

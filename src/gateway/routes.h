@@ -90,7 +90,7 @@ enum class Handler : std::uint8_t {
 enum class TwoPersons : std::uint8_t {
   never,
   always,
-  for_approvers,  // when it makes a key for somebody who may then approve
+  for_approvers,  // when it makes somebody who may then approve: a key or a person
 };
 
 struct Route {

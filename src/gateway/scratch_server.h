@@ -187,8 +187,8 @@ class ScratchServer {
     services_->rotation = rotation_.get();
     services_->people_desk = people_desk_.get();
     services_->sign_ins = &sign_ins_;
-    approvals_ = std::make_unique<identity::Approvals>(*database_, append, authenticator_,
-                                                       people_->rows(), secrets_, clock_);
+    approvals_ =
+        std::make_unique<identity::Approvals>(*database_, append, authenticator_, secrets_, clock_);
     services_->approvals = approvals_.get();
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));

@@ -152,12 +152,12 @@ bool asked_for(const Actor& actor, const Approval& approval) {
 }
 
 Approvals::Approvals(store::Database& database, AppendAudit append,
-                     const Authenticator& authenticator, PersonRows& people,
-                     const crypto::RootSecrets& secrets, const Clock& clock)
+                     const Authenticator& authenticator, const crypto::RootSecrets& secrets,
+                     const Clock& clock)
     : table_(database),
+      people_(database, secrets),
       append_(std::move(append)),
       authenticator_(authenticator),
-      people_(people),
       rows_(crypto::derive_secret(secrets.signing, kRowPurpose)),
       clock_(clock) {}
 
@@ -304,8 +304,8 @@ AuditedAction Approvals::decision(std::string_view name, const Actor& actor,
   return action;
 }
 
-// Whoever adds a further way to authenticate says here when it ends. A session is short, so it is
-// the person who has to be in force, with the role that he had.
+// A session may have ended since: what counts is the person, as he was when he asked. A password
+// that was set since may mean that it was not him.
 bool Approvals::requester_in_force(const store::ApprovalRow& row) {
   if (is_local(row.operator_id)) {
     return true;
@@ -314,7 +314,8 @@ bool Approvals::requester_in_force(const store::ApprovalRow& row) {
     return authenticator_.still_valid(KeyId(row.key_id), clock_.unix_ms());
   }
   const auto person = people_.find({.tenant = row.tenant, .name = row.operator_id});
-  return person && *person && (*person)->disabled_ms == 0 && (*person)->role == row.role;
+  return person && *person && (*person)->disabled_ms == 0 && (*person)->role == row.role &&
+         (*person)->password_ms <= row.created_ms;
 }
 
 Result<> Approvals::save(store::ApprovalRow& row, std::string_view state_before) {
@@ -346,8 +347,9 @@ Result<Approval> Approvals::approve(const Actor& actor, const std::string& id,
     CHECK_OK(check_undecided(approval));
     store::ApprovalRow& row = approval.row;
     if (!requester_in_force(row)) {
-      return fail(Code::already_exists, "that with which " + approval.requester() +
-                                            " has asked is no longer in force: refuse it");
+      return fail(Code::already_exists, "what " + approval.requester() +
+                                            " has asked with, a key or being signed in, is no "
+                                            "longer in force: refuse it");
     }
     CHECK_OK(decide(approval, actor, "approved"));
     row.status = carry_out(requester_of(row, actor), call_of(row));

@@ -72,7 +72,7 @@ class Approvals {
 
   // All that is referred to must outlive it.
   Approvals(store::Database& database, AppendAudit append, const Authenticator& authenticator,
-            PersonRows& people, const crypto::RootSecrets& secrets, const Clock& clock);
+            const crypto::RootSecrets& secrets, const Clock& clock);
   Approvals(const Approvals&) = delete;
   Approvals& operator=(const Approvals&) = delete;
 
@@ -111,9 +111,9 @@ class Approvals {
                                        const std::string& id);
 
   store::ApprovalTable table_;
+  PersonRows people_;
   AppendAudit append_;
   const Authenticator& authenticator_;
-  PersonRows& people_;
   crypto::HmacSha256 rows_;
   const Clock& clock_;
 };

@@ -83,11 +83,11 @@ def test_root_keys_are_rolled_by_two_over_a_restart(persons):
     check_error(persons.approve("second", approval), 409, "approval_decided")
     assert generation(server) == 2
     rolls = [r for r in server.audit() if r["action"] == "custody.roll"]
-    assert [(r["phase"], r["operator_id"], r["reason"]) for r in rolls] == [
+    assert [(r["phase"], r["operator"], r["reason"]) for r in rolls] == [
         (phase, "boss", f"approved by default/second ({approval})")
         for phase in ("intent", "result")]
     approvals = [r for r in server.audit() if r["action"] == "approval.approve"
-                 and r["operator_id"] == "second" and r["outcome"] == "success"]
+                 and r["operator"] == "second" and r["outcome"] == "success"]
     assert [r["reason"] for r in approvals] == ["custody.roll requested by default/boss"]
     server.stop()
 
@@ -126,7 +126,9 @@ def test_without_a_server_there_is_one_person(persons):
     server.stop()
     for arguments in (("custody", "roll"), ("totp", "remove", "--client-id", "boss"),
                       ("model", "remove", "qwen", "1"),
-                      ("key", "create", "--client-id", "x", "--role", "admin")):
+                      ("key", "create", "--client-id", "x", "--role", "admin"),
+                      ("person", "create", "x", "--role", "admin"),
+                      ("person", "reset-password", "x")):
         refused = desk(server, *arguments, check=False)
         assert refused.returncode == 1, arguments
         assert "two persons" in refused.stderr and "start the server" in refused.stderr
