@@ -42,11 +42,12 @@ Result<std::string> text_in(const Json& request, const char* name, const char* f
 }
 
 Result<Json> object_in(const std::string& body) {
-  Json request = Json::parse(body, nullptr, false);
-  if (!request.is_object()) {
-    return fail(Code::invalid_argument, "the body must be a JSON object");
+  wire::RequestReader reader;
+  auto request = reader.object(body);
+  if (!request) {
+    return fail(Code::invalid_argument, request.error().message);
   }
-  return request;
+  return *std::move(request);
 }
 
 Result<Json> issue_certificate(const LeakDesk& desk, const identity::Actor& actor,
