@@ -87,6 +87,10 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
     co_await responder.begin_stream(std::move(headers));
     bytes = call.opening;
   }
+  if (call.failure && !call.failure->fault.empty()) {
+    log::error("a request failed",
+               {{"request_id", received(call).request_id.value()}, {"error", call.failure->fault}});
+  }
   bytes += call.failure ? call.writer->failed(*call.failure, call.answer)
                         : call.writer->end(call.answer);
   co_await responder.stream(std::move(bytes));

@@ -537,6 +537,8 @@ TEST(ToRefusal, EveryCodeHasAStatusAndInnerErrorsStayInside) {
     EXPECT_FALSE(refusal.code.empty());
     const bool inner = status == 500 || code == Code::audit_unavailable;
     EXPECT_EQ(refusal.message == "/var/secret/path", !inner) << code_name(code);
+    EXPECT_EQ(refusal.fault,
+              status == 500 ? std::string(code_name(code)) + ": /var/secret/path" : "");
     EXPECT_EQ(error_body(refusal).find("/var/secret") == std::string::npos, inner);
     EXPECT_EQ(refusal.retry_after_s > 0, status == 429 || status == 503) << code_name(code);
   }

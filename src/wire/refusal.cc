@@ -60,7 +60,8 @@ Refusal to_refusal(const Error& error) {
   }
   return {
       .message =
-          "The server failed to handle the request. Its log has the reason under this request id."};
+          "The server failed to handle the request. Its log has the reason under this request id.",
+      .fault = std::string(code_name(error.code)) + ": " + error.message};
 }
 
 Refusal to_field_refusal(const Error& error) {
