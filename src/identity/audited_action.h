@@ -4,8 +4,10 @@
 // crash in the middle leaves an intent without a result, which the log shows. Blocking.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,6 +30,8 @@ struct Actor {
   std::string request_id;
   // Set when his key's scopes narrow its role: he gives nobody more than he has.
   std::optional<PermissionSet> narrowed_to = {};
+  // Set to true once a record of what he asks for is durable; where nobody asks for it, none.
+  std::shared_ptr<std::atomic<bool>> on_record = {};
 };
 
 // Returns the sequence of the record once it is durable: audit::Log::append_and_wait.
