@@ -1,5 +1,8 @@
 #include "cli/admin_desk.h"
 
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
 #include "cli/command.h"
 
 #include "cli/installation.h"
@@ -39,7 +42,9 @@ class OfflineAdminDesk final : public AdminDesk {
       : installation_(std::move(installation)), actor_(std::move(actor)) {}
 
   Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
-    const gateway::RouteMatch match = gateway::match_route(method, path);
+    const auto target = boost::urls::parse_origin_form(path);
+    const gateway::RouteMatch match =
+        target ? gateway::match_route(method, target->path()) : gateway::RouteMatch();
     if (match.route != nullptr && gateway::is_people(match.route->handler)) {
       return gateway::act_on_people(installation_->people_desk(), match.route->handler, actor_,
                                     match.argument, text_of(body));

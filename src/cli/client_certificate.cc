@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
 
 namespace deepmoat::cli {
 
@@ -64,7 +65,7 @@ Result<> list(AdminDesk& desk, const Options& options) {
 
 Result<> revoke(AdminDesk& desk, const Options& options) {
   TRY([[maybe_unused]] const Json done,
-      desk.ask("POST", fmt::format("{}/{}/revoke", kPath, options.fingerprint), Json::object()));
+      desk.ask("POST", admin_path({"client-certificates", options.fingerprint, "revoke"}), Json::object()));
   fmt::print("{} is revoked.\n", options.fingerprint);
   return {};
 }

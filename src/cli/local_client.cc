@@ -6,6 +6,8 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/url/encode.hpp>
+#include <boost/url/rfc/unreserved_chars.hpp>
 
 #include "base/local_socket_path.h"
 
@@ -47,6 +49,15 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
 }
 
 }  // namespace
+
+std::string admin_path(std::initializer_list<std::string_view> segments) {
+  std::string path = "/admin/v1";
+  for (const std::string_view segment : segments) {
+    path += '/';
+    path += boost::urls::encode({segment.data(), segment.size()}, boost::urls::unreserved_chars);
+  }
+  return path;
+}
 
 Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::string& method,
                                           const std::string& path, const std::string& body,

@@ -86,7 +86,7 @@ Result<Json> wait_for(const Options& options) {
 
 int change(const Options& options, const std::string& verb) {
   auto model = ask_server(DataFolder(options.data), "POST",
-                          fmt::format("{}/{}/{}", kPath, options.name, verb), "{}");
+                          admin_path({"models", options.name, verb}), "{}");
   if (model && !options.no_wait) {
     model = wait_for(options);
   }
