@@ -19,7 +19,7 @@ inline constexpr std::chrono::seconds kServerPatience{60};
 [[nodiscard]] std::string admin_path(std::initializer_list<std::string_view> segments);
 
 // One request, with `key` as X-API-KEY where a key is what it is about. An error answer becomes its
-// message. Blocking, at most `patience`.
+// message. Blocking, at most `patience`: Code::timeout.
 [[nodiscard]] Result<nlohmann::ordered_json> ask_server(
     const DataFolder& folder, const std::string& method, const std::string& path,
     const std::string& body, std::string_view key = "",

@@ -79,6 +79,17 @@ TEST(LocalClient, ARefusalIsItsMessage) {
   EXPECT_EQ(answer.error().message, "no such thing");
 }
 
+// Without an end of its patience this test would have none either.
+TEST(LocalClient, AServerThatIsSilentIsNotWaitedForForEver) {
+  const ScratchFolder scratch;
+  const DataFolder folder(scratch.path());
+  const OneAnswer server(folder, std::nullopt);
+  const auto answer =
+      ask_server(folder, "GET", admin_path({"keys"}), "", "", std::chrono::seconds(1));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::timeout);
+}
+
 TEST(LocalClient, NobodyOnTheSocket) {
   const ScratchFolder scratch;
   const auto answer = ask_server(DataFolder(scratch.path()), "GET", admin_path({"keys"}), "");
