@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
 #include "cli/local_client.h"
@@ -29,7 +30,7 @@ struct Options {
 };
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
 }
 
 Result<> list(AdminDesk& desk, const Options& options) {

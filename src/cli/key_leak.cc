@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
 #include "cli/local_client.h"
@@ -24,7 +25,7 @@ struct Options {
 };
 
 std::string text_at(const Json& json, const char* pointer) {
-  return json.value(Json::json_pointer(pointer), std::string());
+  return printable(json.value(Json::json_pointer(pointer), std::string()));
 }
 
 std::uint64_t number_at(const Json& json, const char* pointer) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
 #include "cli/local_client.h"
@@ -27,7 +28,7 @@ struct Options {
 constexpr const char* kPath = "/admin/v1/webhooks";
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
 }
 
 std::string time_of(const Json& json, const char* field) {
