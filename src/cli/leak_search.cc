@@ -34,13 +34,14 @@ void LeakSearch::search(const std::string& path) {
   }
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    search_folder(path, true);
+    search_folder(path, true, Vanished::is_a_problem);
   } else {
-    search_file(path, 0);
+    search_file(path, 0, Vanished::is_a_problem);
   }
 }
 
-void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_repository) {
+void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_repository,
+                               Vanished vanished) {
   if (history_ && may_be_repository && is_git_repository(folder)) {
     search_history(folder);
   }
@@ -48,28 +49,33 @@ void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_
   std::vector<std::filesystem::path> below;
   std::filesystem::directory_iterator entries(folder, error);
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    const std::filesystem::file_status status = entries->symlink_status(error);
-    if (error) {
-      break;
-    }
-    if (std::filesystem::is_directory(status)) {
+    std::error_code of_entry;
+    const std::filesystem::file_status status = entries->symlink_status(of_entry);
+    if (of_entry && of_entry != std::errc::no_such_file_or_directory) {
+      problem_({Code::io, entries->path().string() + ": " + of_entry.message()});
+    } else if (std::filesystem::is_directory(status)) {
       below.push_back(entries->path());
     } else if (std::filesystem::is_regular_file(status)) {
-      search_file(entries->path(), O_NOFOLLOW | O_NONBLOCK);
+      search_file(entries->path(), O_NOFOLLOW | O_NONBLOCK, Vanished::is_fine);
     }
   }
-  if (error) {
+  if (error && !(vanished == Vanished::is_fine &&
+                 error == std::errc::no_such_file_or_directory)) {
     problem_({Code::io, folder.string() + ": " + error.message()});
   }
   for (const std::filesystem::path& one : below) {
-    search_folder(one, one.filename() != ".git");  // its work tree's turn has been
+    // Its work tree's turn has been.
+    search_folder(one, one.filename() != ".git", Vanished::is_fine);
   }
 }
 
-void LeakSearch::search_file(const std::filesystem::path& path, int more_flags) {
+void LeakSearch::search_file(const std::filesystem::path& path, int more_flags,
+                             Vanished vanished) {
   const auto file = open_file(path, O_RDONLY | O_NOCTTY | more_flags);
   if (!file) {
-    problem_(file.error());
+    if (vanished != Vanished::is_fine || file.error().code != Code::not_found) {
+      problem_(file.error());
+    }
     return;
   }
   ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_SEQUENTIAL);

@@ -44,8 +44,12 @@ class LeakSearch {
     std::string key;
   };
 
-  void search_folder(const std::filesystem::path& folder, bool may_be_repository);
-  void search_file(const std::filesystem::path& path, int more_flags);
+  // What was only met in a folder may be gone by its turn: then there is nothing to read.
+  enum class Vanished : std::uint8_t { is_fine, is_a_problem };
+
+  void search_folder(const std::filesystem::path& folder, bool may_be_repository,
+                     Vanished vanished);
+  void search_file(const std::filesystem::path& path, int more_flags, Vanished vanished);
   void search_stream(const std::string& place, int fd);
   void search_history(const std::filesystem::path& repository);
   void report(const std::filesystem::path& repository, const std::vector<InObject>& sightings);
