@@ -31,13 +31,22 @@ void write(const fs::path& path, const std::string& text) {
   std::ofstream(path) << text;
 }
 
+// Nothing of the machine's or the person's configuration.
+void git(const fs::path& repository, const std::string& arguments) {
+  const std::string command =
+      "git -C '" + repository.string() +
+      "' -c user.name=t -c user.email=t@t.example -c commit.gpgsign=false " + arguments +
+      " >/dev/null 2>&1";
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+}
+
 struct Search {
   std::vector<std::string> places;
   std::vector<std::string> problems;
   std::size_t progress = 0;
   std::function<void(const std::string& place)> when_found = [](const std::string&) {};
 
-  void run(const fs::path& path) {
+  void run(const fs::path& path, std::size_t sightings_max = 100'000) {
     LeakSearch search(
         [this](const std::string& place, const identity::KeySighting&) {
           places.push_back(place);
@@ -45,6 +54,7 @@ struct Search {
         },
         [this](const Error& error) { problems.push_back(error.message); },
         [this](const LeakSearch&) { ++progress; });
+    search.set_history_sightings_max(sightings_max);
     search.search(path);
   }
 };
@@ -86,6 +96,49 @@ TEST(LeakSearch, WhatWasNamedAndIsNotThereIsAProblem) {
   search.run(scratch / "nowhere");
   ASSERT_EQ(search.problems.size(), 1U);
   EXPECT_NE(search.problems[0].find("nowhere"), std::string::npos);
+}
+
+class History : public testing::Test {
+ protected:
+  History() {
+    git(repository_.path(), "init -q -b main");
+    for (int i = 0; i < kBlobs; ++i) {
+      write(repository_ / ("file" + std::to_string(i)),
+            std::to_string(i) + " " + key_ + "\nagain " + key_ + "\n");
+    }
+    git(repository_.path(), "add .");
+    git(repository_.path(), "commit -q -m one");
+    git(repository_.path(), "rm -q -r .");
+    git(repository_.path(), "commit -q -m two");
+  }
+
+  static constexpr int kBlobs = 12;
+  const ScratchFolder repository_;
+  const std::string key_ = new_key();
+};
+
+TEST_F(History, EachBlobsPlaceIsFoundInOnePass) {
+  Search search;
+  search.run(repository_.path());
+  EXPECT_EQ(search.problems, std::vector<std::string>());
+  ASSERT_EQ(search.places.size(), 2U * kBlobs);
+  for (int i = 0; i < kBlobs; ++i) {
+    const std::string wanted = ":file" + std::to_string(i);
+    EXPECT_EQ(std::ranges::count_if(search.places,
+                                    [&](const auto& place) { return place.ends_with(wanted); }),
+              2)
+        << wanted;
+  }
+  EXPECT_GT(search.progress, 0U) << "nobody was told during the pass over the history";
+}
+
+TEST_F(History, WhatIsLeftOutIsSaidOnce) {
+  Search search;
+  search.run(repository_.path(), 5);
+  EXPECT_EQ(search.places.size(), 5U);
+  ASSERT_EQ(search.problems.size(), 1U);
+  EXPECT_NE(search.problems[0].find("19 more are left out"), std::string::npos)
+      << search.problems[0];
 }
 
 }  // namespace
