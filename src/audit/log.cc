@@ -153,8 +153,8 @@ class Log::Impl {
       }
       if (queue_.size() >= options_.queue_records_max) {
         return fail(
-            Code::unavailable,
-            fmt::format("audit_unavailable: {} records wait for the disk already", queue_.size()));
+            Code::audit_unavailable,
+            fmt::format("the audit log: {} records wait for the disk already", queue_.size()));
       }
       pending.done = std::move(done);
       queue_.push_back(std::move(pending));
@@ -286,8 +286,8 @@ class Log::Impl {
   // After the first I/O error nobody knows what is on the disk: everything that waits fails, and
   // so does everything that comes, until a new process has recovered the log.
   void fail_closed(Error cause, std::vector<Pending>& batch, std::size_t first) {
-    const Error error{Code::unavailable,
-                      fmt::format("audit_unavailable: {}: {}; nothing is answered until the disk "
+    const Error error{Code::audit_unavailable,
+                      fmt::format("the audit log: {}: {}; nothing is answered until the disk "
                                   "is repaired and the server started again",
                                   segment_name(segment_number_), cause.message)};
     log::error("audit log: cannot write; every call is refused from now on",

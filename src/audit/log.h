@@ -17,7 +17,7 @@ struct LogOptions {
   std::filesystem::path directory;
   // Of segments made from now on; a multiple of 4096 from 8 KiB to 1 GiB.
   std::uint64_t segment_bytes = 64ULL * 1024 * 1024;
-  // Records that wait for the disk; an append over it fails with Code::unavailable.
+  // Records that wait for the disk; an append over it fails with Code::audit_unavailable.
   std::size_t queue_records_max = 16 * 1024;
 };
 
@@ -39,9 +39,9 @@ class Log {
   Log& operator=(const Log&) = delete;
 
   // Queues a record and returns at once. After the first I/O error every append fails with
-  // Code::unavailable, "audit_unavailable: ...", until the process is started again: a failed
-  // fsync is never retried. `unix_ms` and `mono_ns` are set here; texts that are too long are cut.
-  // Records of one thread keep their order.
+  // Code::audit_unavailable until the process is started again: a failed fsync is never retried.
+  // `unix_ms` and `mono_ns` are set here; texts that are too long are cut. Records of one thread
+  // keep their order.
   void append(Record record, AppendDone done);
 
   // Blocks until the record is durable.

@@ -154,8 +154,9 @@ TEST(Log, RefusesOverTheQueueLimitAndRecovers) {
   log.append(sample_record(2), [](Result<std::uint64_t> r) { EXPECT_EQ(r.value(), 2U); });
   log.append(sample_record(3), [](Result<std::uint64_t> r) { EXPECT_EQ(r.value(), 3U); });
   bool refused = false;
-  log.append(sample_record(4),
-             [&](Result<std::uint64_t> r) { refused = !r && r.error().code == Code::unavailable; });
+  log.append(sample_record(4), [&](Result<std::uint64_t> r) {
+    refused = !r && r.error().code == Code::audit_unavailable;
+  });
   EXPECT_TRUE(refused);
   EXPECT_TRUE(log.healthy());
   release.set_value();
@@ -239,8 +240,8 @@ int fails_closed(const ScratchFolder& folder, const std::function<void()>& fill_
   while (good < 10'000 && (last = log.append_and_wait(sample_record(1)))) {
     ++good;
   }
-  if (last || last.error().code != Code::unavailable ||
-      !last.error().message.starts_with("audit_unavailable")) {
+  if (last || last.error().code != Code::audit_unavailable ||
+      !last.error().message.starts_with("the audit log: ")) {
     return 3;
   }
   if (log.healthy()) {

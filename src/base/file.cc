@@ -73,17 +73,28 @@ Result<> write_all_at(int fd, std::string_view bytes, off_t offset) {
   return {};
 }
 
+namespace {
+
+Result<> write_new_file(const std::filesystem::path& path, std::string_view bytes, mode_t mode) {
+  TRY(const UniqueFd file, open_file(path, O_WRONLY | O_CREAT | O_TRUNC, mode));
+  CHECK_OK(write_all_at(file.get(), bytes, 0));
+  if (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0) {
+    return fail_errno(Code::io, "write " + path.string());
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<> write_file_atomic(const std::filesystem::path& path, std::string_view bytes, mode_t mode) {
   const std::filesystem::path temporary = path.string() + ".new";
-  {
-    TRY(const UniqueFd file, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode));
-    CHECK_OK(write_all_at(file.get(), bytes, 0));
-    if (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0) {
-      return fail_errno(Code::io, "write " + temporary.string());
-    }
+  auto done = write_new_file(temporary, bytes, mode);
+  if (done && ::rename(temporary.c_str(), path.c_str()) != 0) {
+    done = fail_errno(Code::io, "rename " + temporary.string());
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    return fail_errno(Code::io, "rename " + temporary.string());
+  if (!done) {
+    ::unlink(temporary.c_str());  // half of a secret, perhaps
+    return done;
   }
   return sync_directory(path.has_parent_path() ? path.parent_path() : ".");
 }

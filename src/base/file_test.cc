@@ -131,6 +131,7 @@ TEST(File, FullDiskLeavesTheOldFile) {
   });
   EXPECT_EQ(status, 0);
   EXPECT_EQ(read_file(path, 100).value(), "old");
+  EXPECT_FALSE(std::filesystem::exists(folder / "file.new")) << "half of the new one stays behind";
 }
 
 TEST(File, WriteAtAnOffset) {

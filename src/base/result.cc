@@ -21,6 +21,8 @@ std::string_view code_name(Code code) {
       return "resource_exhausted";
     case Code::unavailable:
       return "unavailable";
+    case Code::audit_unavailable:
+      return "audit_unavailable";
     case Code::custody_unavailable:
       return "custody_unavailable";
     case Code::corrupt:

@@ -20,6 +20,7 @@ enum class Code : std::uint8_t {
   permission_denied,    // the key is known and may not do this
   resource_exhausted,   // a limit or a queue is full; repeating later can help
   unavailable,          // a part we need is not there at present; repeating later can help
+  audit_unavailable,    // the audit log takes no record, so nothing is done
   custody_unavailable,  // the root keys cannot be reached, so nothing new is issued
   corrupt,              // stored bytes fail their checksum, MAC or format
   io,                   // the operating system refused a read, write or sync

@@ -1,5 +1,8 @@
 #include "cli/admin_desk.h"
 
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
 #include "cli/command.h"
 
 #include "cli/installation.h"
@@ -41,7 +44,9 @@ class OfflineAdminDesk final : public AdminDesk {
       : installation_(std::move(installation)), actor_(std::move(actor)), config_(config) {}
 
   Result<Json> ask(const std::string& method, const std::string& path, const Json& body) override {
-    const gateway::RouteMatch match = gateway::match_route(method, path);
+    const auto target = boost::urls::parse_origin_form(path);
+    const gateway::RouteMatch match =
+        target ? gateway::match_route(method, target->path()) : gateway::RouteMatch();
     if (match.route != nullptr) {
       CHECK_OK(check_one_person_may(config_, match.route->action));
       CHECK_OK(check_one_person_may_give(config_, *match.route, body));

@@ -24,7 +24,8 @@ class AdminDesk {
                                                  const Clock& clock);
   virtual ~AdminDesk() = default;
 
-  // Asks for a route of the admin interface; `body` as the route takes it.
+  // Asks for a route of the admin interface, its path by admin_path() where it holds an argument;
+  // `body` as the route takes it.
   virtual Result<Json> ask(const std::string& method, const std::string& path,
                            const Json& body) = 0;
   // A server does it, so what is queued is sent now.

@@ -7,6 +7,7 @@
 
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
 
 namespace deepmoat::cli {
 
@@ -53,14 +54,14 @@ Result<> list(AdminDesk& desk, const Options& options) {
 
 Result<> approve(AdminDesk& desk, const Options& options) {
   TRY(const Json answer,
-      desk.ask("POST", fmt::format("{}/{}/approve", kPath, options.id), Json::object()));
+      desk.ask("POST", admin_path({"approvals", options.id, "approve"}), Json::object()));
   fmt::print(stderr, "{} is approved and done. Its answer:\n", options.id);
   fmt::print("{}\n", answer.dump(2));
   return {};
 }
 
 Result<> refuse(AdminDesk& desk, const Options& options) {
-  TRY(const Json refused, desk.ask("POST", fmt::format("{}/{}/refuse", kPath, options.id),
+  TRY(const Json refused, desk.ask("POST", admin_path({"approvals", options.id, "refuse"}),
                                    Json{{"reason", options.reason}}));
   fmt::print("{} is {}; nothing was done.\n", options.id, text_of(refused, "state"));
   return {};

@@ -1,4 +1,5 @@
 // `deepmoat client-certificate issue|list|revoke`
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -6,8 +7,11 @@
 #include <memory>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
+#include "identity/api_key.h"
 
 namespace deepmoat::cli {
 
@@ -27,23 +31,83 @@ struct Options {
 constexpr const char* kPath = "/admin/v1/client-certificates";
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
+}
+
+// The two files, made before the certificate is: what cannot be written is known before there is
+// a certificate whose private key is lost, and nothing that exists is overwritten.
+struct Files {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+
+  static Result<Files> reserve(const Options& options) {
+    // The service checks the name too, but later.
+    CHECK_OK(identity::check_name("client_id", options.client_id));
+    const std::filesystem::path folder(options.out);
+    Files files{.certificate = folder / (options.client_id + ".crt"),
+                .key = folder / (options.client_id + ".key")};
+    CHECK_OK(create(files.certificate, 0644));
+    if (const auto made = create(files.key, 0600); !made) {
+      remove(files.certificate);
+      return std::unexpected(made.error());
+    }
+    return files;
+  }
+
+  Result<> write(const Json& issued) const {
+    CHECK_OK(write_file_atomic(key, issued.at("private_key").get<std::string>(), 0600));
+    return write_file_atomic(certificate, issued.at("certificate").get<std::string>(), 0644);
+  }
+
+  void give_up() const {
+    remove(certificate);
+    remove(key);
+  }
+
+ private:
+  static Result<> create(const std::filesystem::path& path, mode_t mode) {
+    const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode);
+    if (file) {
+      return {};
+    }
+    return fail(file.error().code, file.error().message +
+                                       "; nothing was issued. --out names a folder that can be "
+                                       "written and holds no such file");
+  }
+  static void remove(const std::filesystem::path& path) {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+};
+
+Result<Json> ask_to_revoke(AdminDesk& desk, const std::string& fingerprint) {
+  return desk.ask("POST", admin_path({"client-certificates", fingerprint, "revoke"}),
+                  Json::object());
 }
 
 Result<> issue(AdminDesk& desk, const Options& options) {
-  TRY(const Json issued, desk.ask("POST", kPath,
-                                  Json{{"client_id", options.client_id},
-                                       {"tenant", options.tenant},
-                                       {"days", options.days}}));
-  const std::filesystem::path folder(options.out);
-  // The service has checked the name, so it is one.
-  const std::filesystem::path certificate = folder / (options.client_id + ".crt");
-  const std::filesystem::path key = folder / (options.client_id + ".key");
-  CHECK_OK(write_file_atomic(key, text_of(issued, "private_key"), 0600));
-  CHECK_OK(write_file_atomic(certificate, text_of(issued, "certificate"), 0644));
-  fmt::print("{}\n{}\n", certificate.string(), key.string());
+  TRY(const Files files, Files::reserve(options));
+  const auto issued = desk.ask(
+      "POST", kPath,
+      Json{{"client_id", options.client_id}, {"tenant", options.tenant}, {"days", options.days}});
+  if (!issued) {
+    files.give_up();
+    return std::unexpected(issued.error());
+  }
+  const std::string fingerprint = text_of(*issued, "fingerprint");
+  if (const auto written = files.write(*issued); !written) {
+    files.give_up();
+    const auto revoked = ask_to_revoke(desk, fingerprint);
+    return fail(written.error().code,
+                fmt::format("{}; certificate {} {}", written.error().message, fingerprint,
+                            revoked ? "is revoked again"
+                                    : "could not be revoked, so revoke it: deepmoat "
+                                      "client-certificate revoke " +
+                                          fingerprint + " (" + revoked.error().message + ")"));
+  }
+  fmt::print("{}\n{}\n", printable(files.certificate.string()), printable(files.key.string()));
   fmt::print(stderr, "Certificate {} of {}. Its private key is nowhere but in this file.\n",
-             text_of(issued, "fingerprint"), options.client_id);
+             fingerprint, options.client_id);
   return {};
 }
 
@@ -63,9 +127,8 @@ Result<> list(AdminDesk& desk, const Options& options) {
 }
 
 Result<> revoke(AdminDesk& desk, const Options& options) {
-  TRY([[maybe_unused]] const Json done,
-      desk.ask("POST", fmt::format("{}/{}/revoke", kPath, options.fingerprint), Json::object()));
-  fmt::print("{} is revoked.\n", options.fingerprint);
+  TRY([[maybe_unused]] const Json done, ask_to_revoke(desk, options.fingerprint));
+  fmt::print("{} is revoked.\n", printable(options.fingerprint));
   return {};
 }
 
@@ -91,7 +154,8 @@ void add_client_certificate(CLI::App& app, int& status) {
     added->callback([options, action, &status] { status = run(*options, action); });
     return added;
   };
-  CLI::App* issue_command = add("issue", "Make one: CLIENT.crt and CLIENT.key", issue);
+  CLI::App* issue_command =
+      add("issue", "Make one: CLIENT.crt and CLIENT.key, which must not exist yet", issue);
   issue_command
       ->add_option("--client-id", options->client_id, "Whom it is for, as its keys have it")
       ->required();

@@ -6,11 +6,20 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <ranges>
+
+#include "base/printable.h"
 
 namespace deepmoat::cli {
 
+// A message may name a path, or say what another program said: the terminal must not obey it.
 int report(const Error& error) {
-  fmt::print(stderr, "deepmoat: {}\n", error.message);
+  std::string text;
+  for (const auto line : std::views::split(std::string_view(error.message), '\n')) {
+    text += text.empty() ? "" : "\n  ";
+    text += printable({line.begin(), line.end()});
+  }
+  fmt::print(stderr, "deepmoat: {}\n", text);
   return kFailure;
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/hex.h"
+#include "base/printable.h"
 #include "base/random.h"
 #include "cli/command.h"
 #include "cli/installation.h"
@@ -82,7 +83,7 @@ void print_fields(const Json& fields, const std::string& before) {
     const bool time = name.ends_with("_at") || name.ends_with("_since");
     fmt::print("{:<32} {}\n", before + name,
                time                ? format_date(value.get<std::int64_t>())
-               : value.is_string() ? value.get<std::string>()
+               : value.is_string() ? printable(value.get<std::string>())
                                    : value.dump());
   }
 }

@@ -46,6 +46,8 @@ std::vector<std::string> git(const std::filesystem::path& repository,
                                   "-c",
                                   "log.showSignature=false",
                                   "-c",
+                                  "log.showRoot=true",
+                                  "-c",
                                   "core.quotePath=false"};
   all.insert(all.end(), std::make_move_iterator(arguments.begin()),
              std::make_move_iterator(arguments.end()));
@@ -117,8 +119,8 @@ class BatchReader {
 };
 
 // "commit <hash>" or ":<mode> <mode> <hash> <hash> <status>\t<path>" of git log --raw.
-void take_log_line(std::string_view line, std::string_view blob, std::string& commit,
-                   std::string& found) {
+void take_log_line(std::string_view line, const std::unordered_set<std::string>& wanted,
+                   std::string& commit, GitPlaces& places) {
   if (line.starts_with("commit ")) {
     commit = line.substr(7);
     return;
@@ -134,8 +136,9 @@ void take_log_line(std::string_view line, std::string_view blob, std::string& co
     field = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  if (fields[3] == blob) {  // the newer side; git prints the oldest commit last
-    found = commit + ":" + std::string(line.substr(tab + 1));
+  std::string newer(fields[3]);
+  if (wanted.contains(newer)) {  // git prints the oldest commit last
+    places[std::move(newer)] = commit + ":" + std::string(line.substr(tab + 1));
   }
 }
 
@@ -166,18 +169,18 @@ Result<> read_git_objects(const std::filesystem::path& repository, const OnGitBy
   return reader.complete() ? Result<>() : fail(Code::corrupt, "git cat-file ended in an object");
 }
 
-Result<std::string> find_git_blob(const std::filesystem::path& repository,
-                                  const std::string& blob) {
+Result<GitPlaces> find_git_blobs(const std::filesystem::path& repository,
+                                 const std::unordered_set<std::string>& blobs,
+                                 const std::function<void()>& on_progress) {
   TRY(ChildOutput child,
-      ChildOutput::start(
-          git(repository, {"log", "--all", "--reflog", "-m", "--no-color", "--no-renames",
-                           "--no-abbrev", "--no-ext-diff", "--no-textconv", "--raw",
-                           "--format=commit %H", "--find-object=" + blob}),
-          git_environment()));
+      ChildOutput::start(git(repository, {"log", "--all", "--reflog", "-m", "--no-color",
+                                          "--no-renames", "--no-abbrev", "--no-ext-diff",
+                                          "--no-textconv", "--raw", "--format=commit %H"}),
+                         git_environment()));
   std::vector<char> buffer(kBufferBytes);
   std::string line;
   std::string commit;
-  std::string found;
+  GitPlaces places;
   for (;;) {
     TRY(const std::size_t got, child.read(buffer));
     if (got == 0) {
@@ -185,15 +188,16 @@ Result<std::string> find_git_blob(const std::filesystem::path& repository,
     }
     for (const char c : std::string_view(buffer.data(), got)) {
       if (c == '\n') {
-        take_log_line(line, blob, commit, found);
+        take_log_line(line, blobs, commit, places);
         line.clear();
       } else if (line.size() < kLineBytesMax) {
         line += c;
       }
     }
+    on_progress();
   }
   CHECK_OK(child.finish());
-  return found;
+  return places;
 }
 
 }  // namespace deepmoat::cli

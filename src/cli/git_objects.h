@@ -6,6 +6,8 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/result.h"
 
@@ -27,9 +29,13 @@ using OnGitBytes = std::function<void(const GitObject&, std::string_view piece)>
 [[nodiscard]] Result<> read_git_objects(const std::filesystem::path& repository,
                                         const OnGitBytes& on_bytes);
 
-// The oldest commit that brought the blob, and its path there: "<commit>:<path>". Empty when no
-// branch, tag or reflog reaches it.
-[[nodiscard]] Result<std::string> find_git_blob(const std::filesystem::path& repository,
-                                                const std::string& blob);
+// Of a blob, the oldest commit that brought it, and its path there: "<commit>:<path>".
+using GitPlaces = std::unordered_map<std::string, std::string>;
+
+// Those of `blobs` that a branch, tag or reflog reaches, all in one pass over the history, however
+// many they are. `on_progress` is called during it.
+[[nodiscard]] Result<GitPlaces> find_git_blobs(const std::filesystem::path& repository,
+                                               const std::unordered_set<std::string>& blobs,
+                                               const std::function<void()>& on_progress);
 
 }  // namespace deepmoat::cli

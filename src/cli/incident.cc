@@ -7,8 +7,10 @@
 #include <memory>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
 #include "crypto/signature.h"
 #include "incident/folder.h"
 #include "incident/record.h"
@@ -29,7 +31,7 @@ struct Options {
 };
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
 }
 
 void print_table(const Json& incidents) {
@@ -62,7 +64,7 @@ Result<> list(AdminDesk& desk, const Options& options) {
 
 // Indented for a person; with --json the signed file itself, byte for byte.
 Result<> show(AdminDesk& desk, const Options& options) {
-  TRY(const Json file, desk.ask("GET", "/admin/v1/incidents/" + options.id, nullptr));
+  TRY(const Json file, desk.ask("GET", admin_path({"incidents", options.id}), nullptr));
   fmt::print("{}\n", options.json ? file.dump(-1, ' ', false, Json::error_handler_t::replace)
                                   : file.at("incident").dump(2));
   return {};

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/key_desk.h"
 #include "cli/key_flags.h"
@@ -32,7 +33,7 @@ struct Options {
 };
 
 std::string text_of(const Json& key, const char* field) {
-  return key.value(field, std::string());
+  return printable(key.value(field, std::string()));
 }
 
 void print_table(const Json& keys) {
@@ -62,8 +63,8 @@ void print_fields(const Json& key) {
     const bool time = name.ends_with("_at") || name == "overlap_until";
     fmt::print("{:<14} {}\n", name,
                time                    ? format_date(value.get<std::int64_t>()) + " UTC"
-               : value.is_string()     ? value.get<std::string>()
-               : value.is_structured() ? line_of(value)
+               : value.is_string()     ? printable(value.get<std::string>())
+               : value.is_structured() ? printable(line_of(value))
                                        : value.dump());
   }
 }

@@ -28,17 +28,17 @@ class ServerDesk final : public KeyDesk {
     return answer.at("data");
   }
   Result<Json> show(const std::string& key) override {
-    return ask_server(folder_, "GET", "/admin/v1/keys/" + key, "");
+    return ask_server(folder_, "GET", admin_path({"keys", key}), "");
   }
   Result<Json> change(const std::string& key, const Json& fields) override {
-    return ask_server(folder_, "PATCH", "/admin/v1/keys/" + key, fields.dump());
+    return ask_server(folder_, "PATCH", admin_path({"keys", key}), fields.dump());
   }
   Result<Json> revoke(const std::string& key, const std::string& reason) override {
-    return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/revoke",
+    return ask_server(folder_, "POST", admin_path({"keys", key, "revoke"}),
                       Json{{"reason", reason}}.dump());
   }
   Result<Json> expire(const std::string& key, std::int64_t at_s) override {
-    return ask_server(folder_, "POST", "/admin/v1/keys/" + key + "/expire",
+    return ask_server(folder_, "POST", admin_path({"keys", key, "expire"}),
                       Json{{"expires_at", at_s}}.dump());
   }
   Result<Json> create_tenant(const Json& request) override {
@@ -49,10 +49,10 @@ class ServerDesk final : public KeyDesk {
     return answer.at("data");
   }
   Result<Json> show_tenant(const std::string& name) override {
-    return ask_server(folder_, "GET", "/admin/v1/tenants/" + name, "");
+    return ask_server(folder_, "GET", admin_path({"tenants", name}), "");
   }
   Result<Json> change_tenant(const std::string& name, const Json& fields) override {
-    return ask_server(folder_, "PATCH", "/admin/v1/tenants/" + name, fields.dump());
+    return ask_server(folder_, "PATCH", admin_path({"tenants", name}), fields.dump());
   }
   Result<Json> rotate(const Secret& key, const Secret& code, std::int64_t) override {
     return ask_server(folder_, "POST", "/v1/keys/rotate",
@@ -72,7 +72,7 @@ class ServerDesk final : public KeyDesk {
     return ask_server(folder_, "POST", "/admin/v1/second-factors/remove", request.dump());
   }
   Result<Json> factor_status(const std::string& tenant, const std::string& client_id) override {
-    return ask_server(folder_, "GET", "/admin/v1/second-factors/" + tenant + "/" + client_id, "");
+    return ask_server(folder_, "GET", admin_path({"second-factors", tenant, client_id}), "");
   }
 
  private:

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
 
 namespace deepmoat::cli {
 
@@ -23,7 +25,7 @@ struct Options {
 };
 
 std::string text_at(const Json& json, const char* pointer) {
-  return json.value(Json::json_pointer(pointer), std::string());
+  return printable(json.value(Json::json_pointer(pointer), std::string()));
 }
 
 std::uint64_t number_at(const Json& json, const char* pointer) {
@@ -83,13 +85,13 @@ Result<> leak(const Options& options, const Config& config, const Clock& clock) 
   TRY(const auto desk, AdminDesk::open(folder, config, clock));
   if (options.public_key) {
     TRY(const Json key, desk->ask("GET", "/admin/v1/incident-key", nullptr));
-    fmt::print("{}", options.json ? key.dump(2) + "\n" : text_at(key, "/public_key"));
+    fmt::print("{}", options.json ? key.dump(2) + "\n" : key.at("public_key").get<std::string>());
     return {};
   }
   if (options.key.empty() || options.reason.empty()) {
     return fail(Code::invalid_argument, "name the key, and give --reason: it goes on record");
   }
-  TRY(const Json answer, desk->ask("POST", "/admin/v1/keys/" + options.key + "/leak",
+  TRY(const Json answer, desk->ask("POST", admin_path({"keys", options.key, "leak"}),
                                    Json{{"reason", options.reason}}));
   if (options.json) {
     fmt::print("{}\n", answer.dump(2));

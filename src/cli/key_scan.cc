@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/key_desk.h"
 #include "cli/leak_search.h"
@@ -18,6 +21,7 @@ namespace {
 constexpr int kFound = 1;   // exit status: keys were found
 constexpr int kBroken = 2;  // none was found, and something could not be looked at
 constexpr std::size_t kKnownMax = 100'000;
+constexpr std::size_t kAskedTogether = 1000;  // places
 
 struct Options {
   std::vector<std::string> paths;
@@ -29,21 +33,33 @@ struct Options {
   bool no_history = false;
 };
 
-// What the data folder says of keys, each asked once.
+// One key in one place.
+struct Sighting {
+  std::string place;
+  std::uint64_t offset = 0;
+  std::uint64_t line = 0;
+  identity::KeyKind kind;
+  std::string key;
+};
+
+// What the data folder says of keys, each asked once. It is held only while it is asked: a search
+// may take hours, and a server must be able to start meanwhile.
 class Verdicts {
  public:
-  Verdicts(std::unique_ptr<KeyDesk> desk, const Options& options)
-      : desk_(std::move(desk)), options_(options) {}
+  using OpenDesk = std::function<Result<std::unique_ptr<KeyDesk>>()>;
+
+  Verdicts(OpenDesk open_desk, const Options& options)
+      : open_desk_(std::move(open_desk)), options_(options) {}
 
   // {"key_id","state","client_id","tenant"}, with "revoked_now"; {"state":"unknown"} for a key of
-  // another installation; {} without a data folder.
+  // another installation.
   Result<Json> of(const std::string& key) {
-    if (!desk_) {
-      return Json::object();
-    }
     const auto known = known_.find(key);
     if (known != known_.end()) {
       return known->second;
+    }
+    if (!desk_) {
+      TRY(desk_, open_desk_());
     }
     TRY(Json verdict, ask(key));
     if (known_.size() < kKnownMax) {
@@ -51,6 +67,9 @@ class Verdicts {
     }
     return verdict;
   }
+
+  // Lets go of the folder until the next question.
+  void rest() { desk_.reset(); }
 
  private:
   Result<Json> ask(const std::string& key) {
@@ -71,22 +90,13 @@ class Verdicts {
     return verdict;
   }
 
-  std::unique_ptr<KeyDesk> desk_;
+  OpenDesk open_desk_;
   const Options& options_;
+  std::unique_ptr<KeyDesk> desk_;
   std::unordered_map<std::string, Json> known_;
 };
 
-// A path may hold anything; a terminal must not obey it, and a line is a line.
-std::string printable(const std::string& place) {
-  std::string text;
-  for (const char c : place) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += byte < ' ' || byte == 0x7f ? '?' : c;
-  }
-  return text;
-}
-
-void print_line(const std::string& place, const identity::KeySighting& seen, const Json& verdict) {
+void print_line(const Sighting& seen, const Json& verdict) {
   std::string more;
   if (verdict.contains("state")) {
     more = "  " + verdict["state"].get<std::string>();
@@ -96,20 +106,71 @@ void print_line(const std::string& place, const identity::KeySighting& seen, con
     }
     more += verdict.contains("revoked_now") ? "  (revoked now)" : "";
   }
-  fmt::print("{}:{}: {}{}\n", printable(place), seen.line, identity::masked_key(seen.key), more);
+  fmt::print("{}:{}: {}{}\n", printable(seen.place), seen.line, identity::masked_key(seen.key),
+             printable(more));
 }
 
-void print_json(const std::string& place, const identity::KeySighting& seen, const Json& verdict) {
-  Json line = {{"place", place},
+// In ASCII: a path may hold anything, and this too may be shown by a terminal.
+void print_json(const Sighting& seen, const Json& verdict) {
+  Json line = {{"place", seen.place},
                {"line", seen.line},
                {"offset", seen.offset},
                {"key", identity::masked_key(seen.key)},
                {"kind", identity::kind_name(seen.kind)}};
   line.update(verdict);
-  fmt::print("{}\n", line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", line.dump(-1, ' ', true, Json::error_handler_t::replace));
 }
 
-Result<std::unique_ptr<KeyDesk>> open_desk(const Options& options, const Clock& clock) {
+// Prints what is found: at once where nobody is asked about it, else some at a time.
+class Findings {
+ public:
+  Findings(std::optional<Verdicts> verdicts, bool json, LeakSearch::OnProblem on_problem)
+      : verdicts_(std::move(verdicts)), json_(json), on_problem_(std::move(on_problem)) {}
+
+  void take(Sighting seen) {
+    ++count_;
+    if (!verdicts_) {
+      print(seen, Json::object());
+      return;
+    }
+    const bool now = seen.place == "-";  // a pipe may be silent for hours after it
+    waiting_.push_back(std::move(seen));
+    if (now || waiting_.size() == kAskedTogether) {
+      flush();
+    }
+  }
+
+  void flush() {
+    for (const Sighting& seen : waiting_) {
+      auto verdict = verdicts_->of(seen.key);
+      if (!verdict) {
+        on_problem_(verdict.error());
+        verdict = Json{{"state", "not known: the data folder did not answer"}};
+      }
+      print(seen, *verdict);
+    }
+    waiting_.clear();
+    if (verdicts_) {
+      verdicts_->rest();
+    }
+  }
+
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+ private:
+  void print(const Sighting& seen, const Json& verdict) const {
+    (json_ ? print_json : print_line)(seen, verdict);
+  }
+
+  std::optional<Verdicts> verdicts_;
+  bool json_;
+  LeakSearch::OnProblem on_problem_;
+  std::vector<Sighting> waiting_;
+  std::uint64_t count_ = 0;
+};
+
+// None without a data folder. That it can be opened is known before the search begins.
+Result<std::optional<Verdicts>> verdicts_of(const Options& options, const Clock& clock) {
   if (options.revoke && options.data.empty()) {
     return fail(Code::invalid_argument, "--revoke needs --data: whose keys are they?");
   }
@@ -117,54 +178,56 @@ Result<std::unique_ptr<KeyDesk>> open_desk(const Options& options, const Clock& 
     return fail(Code::invalid_argument, "--revoke needs --reason; it goes into the audit log");
   }
   if (options.data.empty()) {
-    return std::unique_ptr<KeyDesk>();
+    return std::nullopt;
   }
-  const auto config = load_config_or_report(options.config);
+  auto config = load_config_or_report(options.config);
   if (!config) {
     return fail(Code::invalid_argument, "the configuration has problems");
   }
-  return KeyDesk::open(DataFolder(options.data), *config, clock, false);
+  const Verdicts::OpenDesk open = [folder = DataFolder(options.data), config = *std::move(config),
+                                   &clock] { return KeyDesk::open(folder, config, clock, false); };
+  CHECK_OK(open());
+  return Verdicts(open, options);
 }
 
 int scan(const Options& options) {
   const SystemClock clock;
-  auto desk = open_desk(options, clock);
-  if (!desk) {
-    report(desk.error());
+  auto verdicts = verdicts_of(options, clock);
+  if (!verdicts) {
+    report(verdicts.error());
     return kBroken;
   }
-  Verdicts verdicts(*std::move(desk), options);
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  std::uint64_t found = 0;
   std::uint64_t problems = 0;
   const auto on_problem = [&](const Error& error) {
     ++problems;
     report(error);
   };
+  Findings findings(*std::move(verdicts), options.json, on_problem);
   LeakSearch search(
       [&](const std::string& place, const identity::KeySighting& seen) {
-        ++found;
-        auto verdict = verdicts.of(std::string(seen.key));
-        if (!verdict) {
-          on_problem(verdict.error());
-          verdict = Json{{"state", "not known: the data folder did not answer"}};
-        }
-        (options.json ? print_json : print_line)(place, seen, *verdict);
+        findings.take({.place = place,
+                       .offset = seen.offset,
+                       .line = seen.line,
+                       .kind = seen.kind,
+                       .key = std::string(seen.key)});
       },
       on_problem,
       [&](const LeakSearch& so_far) {
         if (terminal) {
           fmt::print(stderr, "\r{} files, {} MB, {} keys", so_far.files(),
-                     so_far.bytes() / 1'000'000, found);
+                     so_far.bytes() / 1'000'000, findings.count());
         }
       });
   search.set_history(!options.no_history);
   for (const std::string& path : options.paths) {
     search.search(path);
+    findings.flush();
   }
+  const std::uint64_t found = findings.count();
   fmt::print(stderr, "{}{} keys found in {} files, {} MB{}\n", terminal ? "\r" : "", found,
              search.files(), search.bytes() / 1'000'000,
-             problems == 0 ? "" : fmt::format("; {} places could not be read", problems));
+             problems == 0 ? "" : fmt::format("; {} problems, see above", problems));
   return found > 0 ? kFound : (problems > 0 ? kBroken : kSuccess);
 }
 

@@ -1,11 +1,12 @@
 #include "cli/leak_search.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/file.h"
@@ -17,7 +18,6 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 1024 * 1024;
 constexpr std::uint64_t kProgressBytes = 16 * 1024 * 1024;
-constexpr std::size_t kHistorySightingsMax = 100'000;
 
 }  // namespace
 
@@ -34,13 +34,14 @@ void LeakSearch::search(const std::string& path) {
   }
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    search_folder(path, true);
+    search_folder(path, true, Vanished::is_a_problem);
   } else {
-    search_file(path, 0);
+    search_file(path, 0, Vanished::is_a_problem);
   }
 }
 
-void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_repository) {
+void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_repository,
+                               Vanished vanished) {
   if (history_ && may_be_repository && is_git_repository(folder)) {
     search_history(folder);
   }
@@ -48,28 +49,31 @@ void LeakSearch::search_folder(const std::filesystem::path& folder, bool may_be_
   std::vector<std::filesystem::path> below;
   std::filesystem::directory_iterator entries(folder, error);
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    const std::filesystem::file_status status = entries->symlink_status(error);
-    if (error) {
-      break;
-    }
-    if (std::filesystem::is_directory(status)) {
+    std::error_code of_entry;
+    const std::filesystem::file_status status = entries->symlink_status(of_entry);
+    if (of_entry && of_entry != std::errc::no_such_file_or_directory) {
+      problem_({Code::io, entries->path().string() + ": " + of_entry.message()});
+    } else if (std::filesystem::is_directory(status)) {
       below.push_back(entries->path());
     } else if (std::filesystem::is_regular_file(status)) {
-      search_file(entries->path(), O_NOFOLLOW | O_NONBLOCK);
+      search_file(entries->path(), O_NOFOLLOW | O_NONBLOCK, Vanished::is_fine);
     }
   }
-  if (error) {
+  if (error && !(vanished == Vanished::is_fine && error == std::errc::no_such_file_or_directory)) {
     problem_({Code::io, folder.string() + ": " + error.message()});
   }
   for (const std::filesystem::path& one : below) {
-    search_folder(one, one.filename() != ".git");  // its work tree's turn has been
+    // Its work tree's turn has been.
+    search_folder(one, one.filename() != ".git", Vanished::is_fine);
   }
 }
 
-void LeakSearch::search_file(const std::filesystem::path& path, int more_flags) {
+void LeakSearch::search_file(const std::filesystem::path& path, int more_flags, Vanished vanished) {
   const auto file = open_file(path, O_RDONLY | O_NOCTTY | more_flags);
   if (!file) {
-    problem_(file.error());
+    if (vanished != Vanished::is_fine || file.error().code != Code::not_found) {
+      problem_(file.error());
+    }
     return;
   }
   ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -99,6 +103,7 @@ void LeakSearch::search_stream(const std::string& place, int fd) {
 
 void LeakSearch::search_history(const std::filesystem::path& repository) {
   std::vector<InObject> sightings;
+  std::uint64_t left_out = 0;
   identity::KeyScanner scanner;
   const auto read =
       read_git_objects(repository, [&](const GitObject& object, std::string_view piece) {
@@ -107,20 +112,27 @@ void LeakSearch::search_history(const std::filesystem::path& repository) {
           return;
         }
         scanner.feed(piece, [&](const identity::KeySighting& seen) {
-          if (sightings.size() < kHistorySightingsMax) {
-            sightings.push_back({.name = object.name,
-                                 .kind = object.kind,
-                                 .offset = seen.offset,
-                                 .line = seen.line,
-                                 .kind_of_key = seen.kind,
-                                 .key = std::string(seen.key)});
+          if (sightings.size() >= history_sightings_max_) {
+            ++left_out;
+            return;
           }
+          sightings.push_back({.name = object.name,
+                               .kind = object.kind,
+                               .offset = seen.offset,
+                               .line = seen.line,
+                               .kind_of_key = seen.kind,
+                               .key = std::string(seen.key)});
         });
         count(piece.size());
       });
+  const std::string history = "the git history of " + repository.string();
   if (!read) {
-    problem_({read.error().code,
-              "the git history of " + repository.string() + ": " + read.error().message});
+    problem_({read.error().code, history + ": " + read.error().message});
+  }
+  if (left_out > 0) {
+    problem_({Code::resource_exhausted,
+              fmt::format("{}: the first {} places are named, {} more are left out", history,
+                          sightings.size(), left_out)});
   }
   report(repository, sightings);
 }
@@ -128,22 +140,27 @@ void LeakSearch::search_history(const std::filesystem::path& repository) {
 // Where the objects came into the history.
 void LeakSearch::report(const std::filesystem::path& repository,
                         const std::vector<InObject>& sightings) {
-  std::map<std::string, std::string> places;
+  std::unordered_set<std::string> blobs;
   for (const InObject& seen : sightings) {
-    auto place = places.find(seen.name);
-    if (place == places.end()) {
-      std::string text = seen.kind + " " + seen.name;
-      if (seen.kind == "blob") {
-        const auto blob = find_git_blob(repository, seen.name);
-        if (!blob) {
-          problem_(blob.error());
-        } else if (!blob->empty()) {
-          text = *blob;
-        }
-      }
-      place = places.emplace(seen.name, repository.string() + "@" + text).first;
+    if (seen.kind == "blob") {
+      blobs.insert(seen.name);
     }
-    found_(place->second,
+  }
+  GitPlaces places;
+  if (!blobs.empty()) {
+    auto found = find_git_blobs(repository, blobs, [this] { progress_(*this); });
+    if (found) {
+      places = *std::move(found);
+    } else {
+      problem_({found.error().code, "where keys came into the git history of " +
+                                        repository.string() + ": " + found.error().message});
+    }
+  }
+  for (const InObject& seen : sightings) {
+    const auto place = places.find(seen.name);
+    const std::string in_history =
+        place != places.end() ? place->second : seen.kind + " " + seen.name;
+    found_(repository.string() + "@" + in_history,
            {.offset = seen.offset, .line = seen.line, .key = seen.key, .kind = seen.kind_of_key});
   }
 }

@@ -1,12 +1,13 @@
 #include "cli/local_client.h"
 
-#include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/url/encode.hpp>
+#include <boost/url/rfc/unreserved_chars.hpp>
 
 #include <fmt/format.h>
 
@@ -72,15 +73,24 @@ Result<nlohmann::ordered_json> read_answer(const http::response<http::string_bod
 
 }  // namespace
 
+std::string admin_path(std::initializer_list<std::string_view> segments) {
+  std::string path = "/admin/v1";
+  for (const std::string_view segment : segments) {
+    path += '/';
+    path += boost::urls::encode({segment.data(), segment.size()}, boost::urls::unreserved_chars);
+  }
+  return path;
+}
+
 Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::string& method,
                                           const std::string& path, const std::string& body,
                                           std::string_view key, std::chrono::seconds patience) {
   asio::io_context context;
-  asio::local::stream_protocol::socket socket(context);
+  boost::beast::basic_stream<asio::local::stream_protocol> stream(context);
   boost::system::error_code error;
   {
     TRY(const LocalSocketPath address, LocalSocketPath::enter(folder.socket()));
-    socket.connect(address.text(), error);
+    stream.socket().connect(address.text(), error);
   }
   if (error) {
     const int holder = holder_of_lock(folder.lock());
@@ -90,8 +100,6 @@ Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::s
                             holder > 0 ? fmt::format("process {}", holder) : "a process",
                             folder.root().string(), error.message()));
   }
-  const timeval longest{patience.count(), 0};
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);
   http::request<http::string_body> request;
   request.method_string(method);
   request.target(path);
@@ -102,12 +110,24 @@ Result<nlohmann::ordered_json> ask_server(const DataFolder& folder, const std::s
   }
   request.body() = body;
   request.prepare_payload();
-  http::write(socket, request, error);
   boost::beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
   parser.body_limit(kAnswerBytesMax);
-  if (!error) {
-    http::read(socket, buffer, parser, error);
+  // Asynchronous, because only such operations know the stream's deadline.
+  stream.expires_after(patience);
+  http::async_write(stream, request, [&](boost::system::error_code write_error, std::size_t) {
+    error = write_error;
+    if (!error) {
+      http::async_read(
+          stream, buffer, parser,
+          [&](boost::system::error_code read_error, std::size_t) { error = read_error; });
+    }
+  });
+  context.run();
+  if (error == boost::beast::error::timeout) {
+    return fail(Code::timeout, fmt::format("the server did not answer within {} s; it may still be "
+                                           "doing what it was asked",
+                                           patience.count()));
   }
   if (error) {
     return fail(Code::unavailable, "the server did not answer: " + error.message());

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/model_desk.h"
 #include "cli/model_import.h"
@@ -25,7 +26,7 @@ struct Options {
 };
 
 std::string text_of(const Json& entry, const char* field) {
-  return entry.value(field, std::string());
+  return printable(entry.value(field, std::string()));
 }
 
 std::string date_of(const Json& entry) {
@@ -73,9 +74,9 @@ Result<> show(ModelDesk& desk, const Options& options) {
   }
   for (const auto& [field, value] : entry.items()) {
     fmt::print("{:<14} {}\n", field,
-               field == "created_at" ? date_of(entry) + " UTC"
-               : value.is_string()   ? value.get<std::string>()
-                                     : value.dump());
+               field == "created_at"
+                   ? date_of(entry) + " UTC"
+                   : printable(value.is_string() ? value.get<std::string>() : value.dump()));
   }
   return {};
 }

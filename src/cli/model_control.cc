@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
 #include "cli/local_client.h"
@@ -34,7 +35,7 @@ void print_model(const Json& model) {
              static_cast<double>(model.at("memory_bytes").get<std::uint64_t>()) / kMib,
              model.at("running").get<std::uint64_t>(), model.at("waiting").get<std::uint64_t>());
   if (model.at("failure").is_object()) {
-    fmt::print("  {}\n", model.at("failure").at("message").get<std::string>());
+    fmt::print("  {}\n", printable(model.at("failure").at("message").get<std::string>()));
   }
 }
 
@@ -86,7 +87,7 @@ Result<Json> wait_for(const Options& options) {
 
 int change(const Options& options, const std::string& verb) {
   auto model = ask_server(DataFolder(options.data), "POST",
-                          fmt::format("{}/{}/{}", kPath, options.name, verb), "{}");
+                          admin_path({"models", options.name, verb}), "{}");
   if (model && !options.no_wait) {
     model = wait_for(options);
   }

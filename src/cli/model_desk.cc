@@ -30,14 +30,14 @@ class ServerDesk final : public ModelDesk {
     return ask_server(folder_, "POST", kPath, request.dump());
   }
   Result<Json> pin(const std::string& name, const std::string& version) override {
-    return ask_server(folder_, "POST", fmt::format("{}/{}/pin", kPath, name),
+    return ask_server(folder_, "POST", admin_path({"catalog", name, "pin"}),
                       Json{{"version", version}}.dump());
   }
   Result<Json> unpin(const std::string& name) override {
-    return ask_server(folder_, "POST", fmt::format("{}/{}/unpin", kPath, name), "{}");
+    return ask_server(folder_, "POST", admin_path({"catalog", name, "unpin"}), "{}");
   }
   Result<Json> remove(const std::string& name, const std::string& version) override {
-    return ask_server(folder_, "POST", fmt::format("{}/{}/remove", kPath, name),
+    return ask_server(folder_, "POST", admin_path({"catalog", name, "remove"}),
                       Json{{"version", version}}.dump());
   }
 

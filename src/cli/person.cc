@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
 #include "identity/api_key.h"
@@ -30,7 +31,7 @@ struct Options {
 constexpr const char* kPath = "/admin/v1/people";
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
 }
 
 std::string date_of(const Json& json, const char* field) {
@@ -71,7 +72,7 @@ void print_person(const Json& person, const Options& options) {
     const bool time = name.ends_with("_at") || name == "locked_until";
     fmt::print("{:<22} {}\n", name,
                time                ? format_date(value.get<std::int64_t>()) + " UTC"
-               : value.is_string() ? value.get<std::string>()
+               : value.is_string() ? printable(value.get<std::string>())
                                    : value.dump());
   }
 }

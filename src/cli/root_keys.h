@@ -16,7 +16,7 @@ namespace deepmoat::cli {
 
 // keys.passphrase_file, or the systemd credential deepmoat.passphrase, or empty.
 [[nodiscard]] Result<Secret> read_passphrase(const Config& config);
-// The first line of a file. Code::invalid_argument when it is empty.
+// A whole file but for the line ends at its end. Code::invalid_argument when that is empty.
 [[nodiscard]] Result<Secret> read_passphrase_file(const std::string& path, const char* name);
 
 // custody.pin_file (which others may not read), or the systemd credential deepmoat.pin.

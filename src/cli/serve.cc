@@ -211,6 +211,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   const auto sender = start_webhook_sender(*installation, blocking, config, clock);
   if (!sender) {
     server->stop();
+    served.reset();   // its thread waits for the database's
     blocking.join();  // its work answers to the server's threads
     return std::unexpected(sender.error());
   }

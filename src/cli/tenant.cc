@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/key_desk.h"
 
@@ -22,7 +23,7 @@ struct Options {
 };
 
 std::string text_of(const Json& tenant, const char* field) {
-  return tenant.value(field, std::string());
+  return printable(tenant.value(field, std::string()));
 }
 
 Json fields_of(const Options& options) {

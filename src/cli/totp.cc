@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/key_desk.h"
 #include "cli/prompt.h"
@@ -27,7 +28,7 @@ struct Options {
 };
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
 }
 
 Result<std::string> code_of(const Options& options) {
@@ -100,7 +101,7 @@ Result<> show_status(KeyDesk& desk, const Options& options) {
     fmt::print("{:<20} {}\n", name,
                name.ends_with("_at") || name == "locked_until"
                    ? format_date(value.get<std::int64_t>()) + " UTC"
-               : value.is_string() ? value.get<std::string>()
+               : value.is_string() ? printable(value.get<std::string>())
                                    : value.dump());
   }
   return {};

@@ -6,8 +6,10 @@
 #include <functional>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
 
 namespace deepmoat::cli {
 
@@ -26,7 +28,7 @@ struct Options {
 constexpr const char* kPath = "/admin/v1/webhooks";
 
 std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
+  return printable(json.value(field, std::string()));
 }
 
 std::string time_of(const Json& json, const char* field) {
@@ -77,14 +79,14 @@ Result<> list(AdminDesk& desk, const Options& options) {
 
 Result<> remove(AdminDesk& desk, const Options& options) {
   TRY(const Json removed,
-      desk.ask("POST", fmt::format("{}/{}/remove", kPath, options.id), Json::object()));
+      desk.ask("POST", admin_path({"webhooks", options.id, "remove"}), Json::object()));
   fmt::print("{} is removed.\n", text_of(removed, "id"));
   return {};
 }
 
 Result<> test(AdminDesk& desk, const Options& options) {
   TRY(const Json queued,
-      desk.ask("POST", fmt::format("{}/{}/test", kPath, options.id), Json::object()));
+      desk.ask("POST", admin_path({"webhooks", options.id, "test"}), Json::object()));
   fmt::print("A test waits for {}{}; see: deepmoat webhook deliveries\n",
              text_of(queued, "webhook"),
              desk.served() ? "" : " and is sent when a server runs on this data folder");

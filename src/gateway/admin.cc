@@ -109,7 +109,8 @@ identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& pr
                         .tenant = principal.tenant,
                         .authentication = authentication_of(principal),
                         .ip_address = call.address,
-                        .request_id = call.request_id.value()};
+                        .request_id = call.request_id.value(),
+                        .on_record = call.on_record};
   if (!identity::is_session(principal.key_id) &&
       principal.rules->permissions != identity::permissions_of(principal.role)) {
     actor.narrowed_to = principal.rules->permissions;

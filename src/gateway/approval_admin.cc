@@ -52,10 +52,8 @@ std::optional<identity::Role> role_given(const ReceivedCall& call, const Service
 
 // The fields of a person's routes; another one might be a secret that strayed in.
 wire::OrRefusal<Json> person_fields(const std::string& body) {
-  Json request = Json::parse(body, nullptr, false);
-  if (!request.is_object()) {
-    return std::unexpected(wire::invalid("", "the body must be a JSON object"));
-  }
+  wire::RequestReader reader;
+  TRY(Json request, reader.object(body));  // which bounds how deep it nests
   for (const auto& [name, value] : request.items()) {
     if (name != "name" && name != "tenant" && name != "role" && name != "label" &&
         name != "disabled") {

@@ -80,11 +80,7 @@ void AuditTrail::count(int status, std::string_view reason) const {
 }
 
 wire::Refusal audit_unavailable() {
-  return {.status = 503,
-          .type = "service_unavailable_error",
-          .code = "audit_unavailable",
-          .message = "The audit log cannot be written, and nothing is answered without it.",
-          .retry_after_s = 30};
+  return wire::to_refusal({Code::audit_unavailable, ""});
 }
 
 }  // namespace deepmoat::gateway

@@ -5,6 +5,7 @@
 //   FinishedCall
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,7 @@ struct ReceivedCall {
   std::string stated_class;                                 // header x-deepmoat-data-class
   std::string body;
   MonoNanos received_ns = 0;
+  std::shared_ptr<std::atomic<bool>> on_record = {};  // identity::Actor's, of an action
 };
 
 // Somebody we know sent it, and his role permits the route.

@@ -62,10 +62,13 @@ Response act_on_catalog(const Services& services, const identity::Actor& actor,
     const auto list = service.list(actor);
     return list ? answer(Json{{"object", "list"}, {"data", *list}}) : answer(list);
   }
-  const Json request = call.body.empty() ? Json::object() : Json::parse(call.body, nullptr, false);
-  if (!request.is_object()) {
-    return to_response(wire::invalid("", "the body must be a JSON object"));
+  wire::RequestReader reader;
+  const wire::OrRefusal<Json> read =
+      call.body.empty() ? wire::OrRefusal<Json>(Json::object()) : reader.object(call.body);
+  if (!read) {
+    return to_response(read.error());
   }
+  const Json& request = *read;
   switch (call.route->handler) {
     case Handler::add_to_catalog:
       return answer(service.add(actor, request));

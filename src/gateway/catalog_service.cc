@@ -47,6 +47,9 @@ Result<Json> CatalogService::audited(const identity::Actor& actor, const char* a
   record.resource = resource;
   record.reason = identity::detail_of(actor, "");
   TRY(record.intent_sequence, log_.append_and_wait(record));
+  if (actor.on_record) {
+    *actor.on_record = true;
+  }
   Result<Json> done = body(resource);
   record.phase = audit::Phase::result;
   record.resource = resource;

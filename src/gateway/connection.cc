@@ -126,6 +126,9 @@ class Connection final : public Responder,
   // Responder
 
   asio::awaitable<bool> send(Response response) override {
+    if (!response.fault.empty()) {
+      log::error("a request failed", {{"request_id", request_id_}, {"error", response.fault}});
+    }
     http::response<http::string_body> message{static_cast<http::status>(response.status), version_};
     message.set(http::field::content_type, response.content_type);
     message.set(http::field::cache_control, "no-store");

@@ -43,12 +43,15 @@ class Mailbox : public std::enable_shared_from_this<Mailbox<T>> {
   // Everything that has arrived; waits up to `timeout` for the first. Empty: nothing came.
   asio::awaitable<std::vector<T>> take(std::chrono::milliseconds timeout) {
     std::vector<T> taken = swap_items();
-    if (!taken.empty()) {
-      co_return taken;
-    }
     timer_.expires_after(timeout);
-    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-    taken = swap_items();
+    bool waited = false;
+    while (taken.empty() && !waited) {
+      // An item that was taken without a wait has left a cancellation behind: it ends a wait that
+      // it was not meant for.
+      const auto [cancelled] = co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      waited = !cancelled;
+      taken = swap_items();
+    }
     co_return taken;
   }
 

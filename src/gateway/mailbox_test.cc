@@ -92,6 +92,28 @@ TEST(Mailbox, OneAtATimeEachWakesTheReader) {
   EXPECT_EQ(taken.size(), 500U);
 }
 
+asio::awaitable<void> take_twice(std::shared_ptr<IntBox> box, std::vector<int>* first,
+                                 std::vector<int>* second) {
+  *first = co_await box->take(kLong);
+  *second = co_await box->take(kLong);
+}
+
+// The push finds the reader before its first look, so its wake-up comes during the next wait.
+TEST(Mailbox, AWakeUpForWhatWasTakenAtOnceDoesNotEndTheNextWait) {
+  asio::io_context context(1);
+  const auto box = std::make_shared<IntBox>(context.get_executor());
+  std::vector<int> first;
+  std::vector<int> second = {9};
+  asio::co_spawn(context, take_twice(box, &first, &second), asio::detached);
+  box->push(1);
+  context.poll();
+  EXPECT_EQ(first, (std::vector<int>{1}));
+  EXPECT_EQ(second, (std::vector<int>{9})) << "the wait ended, and nothing had come";
+  box->push(2);
+  context.run();
+  EXPECT_EQ(second, (std::vector<int>{2}));
+}
+
 TEST(Mailbox, OutlivesItsReader) {
   asio::io_context context(1);
   const auto box = std::make_shared<IntBox>(context.get_executor());

@@ -57,10 +57,12 @@ Json list_json(const std::vector<T>& list, const ToJson& to_json) {
 }
 
 Result<Json> object_in(const std::string& body, std::initializer_list<std::string_view> fields) {
-  Json request = Json::parse(body, nullptr, false);
-  if (!request.is_object()) {
-    return fail(Code::invalid_argument, "the body must be a JSON object");
+  wire::RequestReader reader;
+  auto read = reader.object(body);
+  if (!read) {
+    return fail(Code::invalid_argument, read.error().message);
   }
+  Json request = *std::move(read);
   std::string known;
   for (const std::string_view field : fields) {
     known += (known.empty() ? "" : ", ") + std::string(field);

@@ -88,6 +88,10 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
     co_await responder.begin_stream(std::move(headers));
     bytes = call.opening;
   }
+  if (call.failure && !call.failure->fault.empty()) {
+    log::error("a request failed",
+               {{"request_id", received(call).request_id.value()}, {"error", call.failure->fault}});
+  }
   bytes += call.failure ? call.writer->failed(*call.failure, call.answer)
                         : call.writer->end(call.answer);
   co_await responder.stream(std::move(bytes));
@@ -125,6 +129,23 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
   co_await respond(finished, responder);
 }
 
+audit::Outcome outcome_of(const Response& response) {
+  if (response.status < 400) {
+    return audit::Outcome::success;
+  }
+  return response.status < 500 ? audit::Outcome::refused : audit::Outcome::failed;
+}
+
+// The answer of an action, once its result is on record.
+asio::awaitable<Response> recorded(Response response, AuditTrail& trail) {
+  const auto written =
+      co_await trail.result(outcome_of(response), response.status, response.error_code);
+  if (!written) {
+    response = to_response(audit_unavailable());
+  }
+  co_return response;
+}
+
 // Routes that read or change the server itself.
 asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Services& services) {
   AuditTrail trail(services, services.metrics, received);
@@ -146,22 +167,25 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
     co_return;
   }
   if (audits_itself(route_taken.handler)) {
-    // The key service writes the intent and the result: it does so for the command line too.
+    const auto on_record = std::make_shared<std::atomic<bool>>(false);
+    authenticated->received.on_record = on_record;
+    // The services write the intent and the result: they do so for the command line too. What is
+    // refused before one of them saw it (a body that is no JSON) is recorded here.
     Response response = co_await act(*std::move(authenticated), services);
-    trail.count(response.status, "");
+    if (*on_record) {
+      trail.count(response.status, response.error_code);
+    } else {
+      Response answer = co_await recorded(std::move(response), trail);
+      response = std::move(answer);
+    }
     co_await responder.send(std::move(response));
     co_return;
   }
   const auto intent = co_await trail.intent();
   Response response = to_response(audit_unavailable());
   if (intent) {
-    response = co_await act(*std::move(authenticated), services);
-    const audit::Outcome outcome =
-        response.status < 400 ? audit::Outcome::success : audit::Outcome::refused;
-    const auto recorded = co_await trail.result(outcome, response.status, "");
-    if (!recorded) {
-      response = to_response(audit_unavailable());
-    }
+    Response done = co_await act(*std::move(authenticated), services);
+    response = co_await recorded(std::move(done), trail);
   }
   co_await responder.send(std::move(response));
 }

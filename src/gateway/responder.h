@@ -22,6 +22,8 @@ struct Response {
   std::string body;
   std::string content_type = "application/json";
   Headers headers;
+  std::string error_code = {};  // of a refusal; for the audit log and the metrics
+  std::string fault = {};       // of a refusal; goes into the server's log when it is sent
 };
 
 // The error body of a refusal, with Retry-After and WWW-Authenticate where they belong.

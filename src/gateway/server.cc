@@ -174,9 +174,9 @@ std::optional<std::uint32_t> peer_uid(Local::socket& socket) {
 struct Worker {
   explicit Worker(Services& services) : shard{services, {}, {}} {}
 
+  Shard shard;  // goes last: connections that end with the context still leave it
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-  Shard shard;
   std::optional<Tcp::acceptor> tls_acceptor;
   std::optional<Tcp::acceptor> plain_acceptor;
   std::optional<Local::acceptor> local_acceptor;

@@ -34,6 +34,9 @@ Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor
   record.resource = action.resource;
   record.reason = detail_of(actor, action.detail);
   TRY(record.intent_sequence, append(record));
+  if (actor.on_record) {
+    *actor.on_record = true;
+  }
   return record;
 }
 

@@ -4,8 +4,10 @@
 // crash in the middle leaves an intent without a result, which the log shows. Blocking.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -30,6 +32,8 @@ struct Actor {
   std::optional<PermissionSet> narrowed_to = {};
   // The second person of what needed two, for the record: "tenant/client_id (apr_...)".
   std::string approved_by = {};
+  // Set to true once a record of what he asks for is durable; where nobody asks for it, none.
+  std::shared_ptr<std::atomic<bool>> on_record = {};
 };
 
 // Returns the sequence of the record once it is durable: audit::Log::append_and_wait.

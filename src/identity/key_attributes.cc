@@ -7,6 +7,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/printable.h"
 #include "identity/api_key.h"
 
 namespace deepmoat::identity {
@@ -183,15 +184,10 @@ Texts all_plain_or_quoted(const Texts& list) {
 }  // namespace
 
 Result<> check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {
-  constexpr unsigned char kDelete = 0x7f;
-  const bool printable = std::ranges::all_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= ' ' && byte != kDelete;
-  });
-  if (text.size() > bytes_max || !printable) {
+  if (text.size() > bytes_max || !is_printable(text)) {
     return fail(Code::invalid_argument, std::string(field) + ": at most " +
                                             std::to_string(bytes_max) +
-                                            " bytes, without control characters");
+                                            " bytes of UTF-8, without control characters");
   }
   return {};
 }

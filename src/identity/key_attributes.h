@@ -94,7 +94,7 @@ struct KeyRules {
 void put_attributes(const KeyAttributes& attributes, store::KeyRow& row);
 [[nodiscard]] KeyAttributes attributes_of(const store::KeyRow& row);
 
-// Free text of people that ends up in terminals and logs: no control characters.
+// Free text of people that ends up in terminals and logs: is_printable() (base/printable.h).
 [[nodiscard]] Result<> check_text(std::string_view field, std::string_view text,
                                   std::size_t bytes_max);
 

@@ -133,6 +133,8 @@ TEST(KeyAttributes, RefusalsNameTheField) {
       {"labels", [](KeyAttributes& a) { a.labels = {{"a=b", "x"}}; }},
       {"labels", [](KeyAttributes& a) { a.labels = {{"a", "x"}, {"a", "y"}}; }},
       {"labels.a", [](KeyAttributes& a) { a.labels = {{"a", "x\ny"}}; }},
+      {"labels.a", [](KeyAttributes& a) { a.labels = {{"a", "x\xC2\x9By"}}; }},  // CSI in C1
+      {"labels.a", [](KeyAttributes& a) { a.labels = {{"a", "x\xFF"}}; }},
       {"labels",
        [](KeyAttributes& a) {
          a.labels.clear();

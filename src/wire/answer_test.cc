@@ -526,18 +526,28 @@ TEST(ToRefusal, EveryCodeHasAStatusAndInnerErrorsStayInside) {
       {Code::invalid_argument, 400},  {Code::not_found, 404},
       {Code::already_exists, 409},    {Code::unauthenticated, 401},
       {Code::permission_denied, 403}, {Code::resource_exhausted, 429},
-      {Code::unavailable, 503},       {Code::custody_unavailable, 503},
-      {Code::corrupt, 500},           {Code::io, 500},
-      {Code::cancelled, 499},         {Code::timeout, 504},
-      {Code::internal, 500}};
+      {Code::unavailable, 503},       {Code::audit_unavailable, 503},
+      {Code::corrupt, 500},           {Code::custody_unavailable, 503},
+      {Code::cancelled, 499},         {Code::io, 500},
+      {Code::internal, 500},          {Code::timeout, 504}};
   EXPECT_EQ(statuses.size(), static_cast<std::size_t>(Code::internal) + 1);
   for (const auto& [code, status] : statuses) {
     const Refusal refusal = to_refusal({code, "/var/secret/path"});
     EXPECT_EQ(refusal.status, status) << code_name(code);
     EXPECT_FALSE(refusal.code.empty());
-    EXPECT_EQ(refusal.message == "/var/secret/path", status != 500) << code_name(code);
+    const bool inner = status == 500 || code == Code::audit_unavailable;
+    EXPECT_EQ(refusal.message == "/var/secret/path", !inner) << code_name(code);
+    EXPECT_EQ(refusal.fault,
+              status == 500 ? std::string(code_name(code)) + ": /var/secret/path" : "");
+    EXPECT_EQ(error_body(refusal).find("/var/secret") == std::string::npos, inner);
     EXPECT_EQ(refusal.retry_after_s > 0, status == 429 || status == 503) << code_name(code);
   }
+}
+
+TEST(ToRefusal, WithoutTheAuditLogItIsTheDocumentedAnswer) {
+  const Refusal refusal = to_refusal({Code::audit_unavailable, "segment 3: no space"});
+  EXPECT_EQ(refusal.code, "audit_unavailable");
+  EXPECT_EQ(refusal.retry_after_s, 30U);
 }
 
 TEST(Sse, EventAndComments) {

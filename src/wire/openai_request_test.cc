@@ -474,6 +474,26 @@ TEST(ChatRequest, DepthIsBounded) {
   EXPECT_TRUE(reader.chat_completion(chat_json().dump())) << "the reader lives on";
 }
 
+TEST(RequestReader, AnyObjectAsATreeWithinTheSameLimits) {
+  RequestReader reader;
+  const auto nested = [](std::size_t levels) {
+    return R"({"a":)" + std::string(levels, '[') + std::string(levels, ']') + "}";
+  };
+  const auto tree = reader.object(R"({"b":[1,{"c":"x"}],"a":null})");
+  ASSERT_TRUE(tree);
+  EXPECT_EQ(tree->dump(), R"({"b":[1,{"c":"x"}],"a":null})");
+  EXPECT_TRUE(reader.object(nested(limits::kJsonDepthMax - 2)));
+  const auto refused_with = [&](const std::string& body) {
+    const auto read = reader.object(body);
+    return read ? std::string() : read.error().code;
+  };
+  EXPECT_EQ(refused_with(nested(limits::kJsonDepthMax)), "json_too_deep");
+  EXPECT_EQ(refused_with(nested(100'000)), "json_too_deep");
+  for (const std::string body : {"[]", "", R"({"a":1e999})", "{\"a\":\"\xff\"}"}) {
+    EXPECT_EQ(refused_with(body), "invalid_json") << body;
+  }
+}
+
 TEST(ChatRequest, ReaderTakesBodiesOfAnySizeInAnyOrder) {
   RequestReader reader;
   for (const std::size_t size : {10U, 5'000U, 2'000'000U, 3U, 70'000U}) {

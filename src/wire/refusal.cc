@@ -38,6 +38,12 @@ Refusal to_refusal(const Error& error) {
       refusal.retry_after_s = 1;
       return refusal;
     }
+    case Code::audit_unavailable:
+      return {.status = 503,
+              .type = "service_unavailable_error",
+              .code = "audit_unavailable",
+              .message = "The audit log cannot be written, and nothing is answered without it.",
+              .retry_after_s = 30};  // the log itself has said why, once
     case Code::custody_unavailable: {
       Refusal refusal = refuse(503, "service_unavailable_error", "custody_unavailable");
       refusal.retry_after_s = 10;  // the canary looks again
@@ -54,7 +60,8 @@ Refusal to_refusal(const Error& error) {
   }
   return {
       .message =
-          "The server failed to handle the request. Its log has the reason under this request id."};
+          "The server failed to handle the request. Its log has the reason under this request id.",
+      .fault = std::string(code_name(error.code)) + ": " + error.message};
 }
 
 Refusal to_field_refusal(const Error& error) {

@@ -23,6 +23,7 @@ struct Refusal {
   std::uint32_t retry_after_s = 0;  // 0: no Retry-After header
   std::vector<std::pair<std::string, std::string>> headers = {};  // further ones of the answer
   std::string audit_reason = {};  // for the audit log alone, where it may say more; empty: `code`
+  std::string fault = {};         // for the server's own log alone: what the client may not know
 };
 
 template <class T = void>
@@ -33,7 +34,7 @@ using OrRefusal = std::expected<T, Refusal>;
                               std::string code = "invalid_value");
 
 // Maps an error of ours to what a client may know. Messages of internal, io and corrupt errors
-// stay inside: they may name paths.
+// stay inside, in `fault`: they may name paths. Why the audit log takes nothing stays inside too.
 [[nodiscard]] Refusal to_refusal(const Error& error);
 // The same, for messages that begin with the field at fault ("ip_ranges: ..."): it is `param`.
 [[nodiscard]] Refusal to_field_refusal(const Error& error);

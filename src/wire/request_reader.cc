@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/limits.h"
 #include "wire/api_readers.h"
@@ -51,6 +52,15 @@ OrRefusal<Object> RequestReader::Parser::parse(std::string_view body) {
     return refuse("", "The request body must be a JSON object.", "invalid_json");
   }
   return object;
+}
+
+OrRefusal<nlohmann::ordered_json> RequestReader::object(std::string_view body) {
+  TRY([[maybe_unused]] const Object checked, parser_->parse(body));
+  auto tree = nlohmann::ordered_json::parse(body, nullptr, false);
+  if (!tree.is_object()) {  // a number that no type of it holds, and the like
+    return refuse("", "The request body is not valid JSON.", "invalid_json");
+  }
+  return tree;
 }
 
 OrRefusal<InferenceCall> RequestReader::chat_completion(std::string_view body) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,6 +75,8 @@ class RequestReader {
   [[nodiscard]] OrRefusal<KeyFields> change_key(std::string_view body);
   [[nodiscard]] OrRefusal<TenantRequest> create_tenant(std::string_view body);
   [[nodiscard]] OrRefusal<TenantRequest> change_tenant(std::string_view body);
+  // Any object, as a tree; of what this lets through no part nests deeper than other bodies may.
+  [[nodiscard]] OrRefusal<nlohmann::ordered_json> object(std::string_view body);
   // {"reason": "..."}; an empty body gives an empty reason.
   [[nodiscard]] OrRefusal<std::string> reason(std::string_view body);
   [[nodiscard]] OrRefusal<SecondFactorRequest> second_factor(std::string_view body);

@@ -172,7 +172,12 @@ def test_nothing_is_answered_without_the_log(fresh_server: Server):
         check_error(client.post(CHAT, json=body(model="nobody-has-this")), 503,
                     "audit_unavailable")
         made = administrator.post("/admin/v1/keys", json={"client_id": "unrecorded"})
-        assert made.status_code == 503 and "key" not in made.json()
+        assert "key" not in made.json()
+        for answer in (made, administrator.get("/admin/v1/catalog"),
+                       administrator.post("/admin/v1/keys", json={"colour": "red"})):
+            check_error(answer, 503, "audit_unavailable")
+            assert answer.headers["retry-after"] == "30"
+            assert "segment" not in answer.text and str(server.data) not in answer.text
         assert client.get("/livez").status_code == 200
         ready = client.get("/readyz")
         assert ready.status_code == 503 and ready.json()["checks"]["audit_log"] == "failed"

@@ -110,6 +110,37 @@ def test_revokes_those_that_work(make_server, running):
         server.stop()
 
 
+def test_the_folder_is_free_during_a_search(make_server, tmp_path):
+    """A server can start while a search runs: the folder is held only while it is asked."""
+    server = make_server()
+    key = server.key("user", "found")
+    (tmp_path / "a").write_text(key, encoding="utf-8")
+    os.mkfifo(tmp_path / "b")
+    with subprocess.Popen([program(), "key", "scan", tmp_path / "a", tmp_path / "b", "--json",
+                           "--data", server.data], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=environment()) as searching:
+        with open(tmp_path / "b", "wb") as pipe:  # opens once the search waits for its bytes
+            server.start()
+            pipe.write(key.encode())
+        out, errors = searching.communicate(timeout=120)
+    assert searching.returncode == 1, errors
+    assert [json.loads(line)["state"] for line in out.splitlines()] == ["active", "active"]
+    server.stop()
+
+
+def test_a_terminal_does_not_obey_a_path(keys, tmp_path):
+    hostile = tmp_path / os.fsdecode(b"\x1b]0;owned\x07\xc2\x9b2J\xff")
+    hostile.mkdir()
+    (hostile / "a").write_text(keys[1]["active"], encoding="utf-8")
+    (hostile / ".git").mkdir()  # a problem that names the folder
+    for flags in ((), ("--json",)):
+        done = scan(hostile, *flags)
+        assert done.returncode == 1 and b"git history" in done.stderr
+        for bad in (b"\x1b", b"\x07", b"\xc2\x9b", b"\xff"):
+            assert bad not in done.stdout + done.stderr, bad
+    assert b"?]0;owned??2J?" in scan(hostile).stderr
+
+
 def test_git_history(keys, tmp_path):
     """A key that was committed and taken out again, one in a message, and one amended away."""
     made = keys[1]

@@ -1,19 +1,58 @@
 """A client gets its next key by itself: with its old key, and its client certificate or a code."""
 
 import json
+import resource
 import sqlite3
 import ssl
+import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 from support.certificates import issue
 from support.chat import check_error
-from support.program import command
+from support.program import command, environment, program
 from support.server import Server, every_byte_under
 from support.totp import enrolled
 
 PATH = "/v1/keys/successor"
+
+
+def certificates(server: Server) -> dict[str, str]:
+    with server.http(server.shared_key("admin")) as client:
+        rows = client.get("/admin/v1/client-certificates").json()["data"]
+    return {row["fingerprint"]: row["state"] for row in rows}
+
+
+def test_no_certificate_without_its_files(make_server, tmp_path):
+    server = make_server().start()
+
+    def try_to_issue(out: Path, client: str = "shop", **more) -> subprocess.CompletedProcess:
+        return subprocess.run([program(), "client-certificate", "issue", "--client-id", client,
+                               "--out", out, "--data", server.data], capture_output=True,
+                              text=True, check=False, env=environment(), **more)
+
+    # Known before anything is issued: no folder, a name that is none, a file that is there.
+    missing = try_to_issue(tmp_path / "nowhere")
+    assert missing.returncode == 1 and "nowhere" in missing.stderr
+    strange = try_to_issue(tmp_path, "../shop")
+    assert strange.returncode == 1 and "client_id" in strange.stderr
+    (tmp_path / "shop.key").write_text("mine", encoding="utf-8")
+    there = try_to_issue(tmp_path)
+    assert there.returncode == 1 and "shop.key" in there.stderr
+    assert (tmp_path / "shop.key").read_text(encoding="utf-8") == "mine"
+    assert sorted(p.name for p in tmp_path.glob("shop.*")) == ["shop.key"]
+    assert not certificates(server)
+
+    # Known only when it is there: the disk is full.
+    (full := tmp_path / "full").mkdir()
+    lost = try_to_issue(full, restore_signals=False, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)))
+    (fingerprint, state), = certificates(server).items()
+    assert lost.returncode == 1 and state == "revoked"
+    assert fingerprint in lost.stderr and "is revoked again" in lost.stderr
+    assert not list(full.iterdir()) and "PRIVATE KEY" not in lost.stdout + lost.stderr
+    server.stop()
 
 
 def fetch(server: Server, key: str, certificate: tuple[Path, Path] | None) -> httpx.Response:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.chat import check_error
-from support.program import command, free_port
+from support.program import command, free_port, model_file
 from support.receiver import Receiver
 from support.server import Server, every_byte_under, wait_for
 
@@ -163,6 +163,14 @@ def test_https_is_verified(make_server, receivers):
     wait_for("it arrives", lambda: delivered(server), WAIT_S)
     assert receiver.received[0].signed_by(secret)
     server.stop()
+
+
+def test_a_ca_file_that_does_not_load_ends_the_start(make_server, tmp_path):
+    """With a model whose start is under way on other threads."""
+    (wrong := tmp_path / "wrong.crt").write_text("no certificate", encoding="utf-8")
+    server = make_server({"webhooks": {"ca_file": str(wrong)}}, model=model_file()).launch()
+    assert server.wait_end() == 1
+    assert "wrong.crt" in server.tail()
 
 
 def test_refusals(make_server):
