@@ -221,11 +221,13 @@ INSTANTIATE_TEST_SUITE_P(
                 "config example` lists them all"},
         Finding{"\n\n[sever]\nhttps_port = 1\n",
                 "a.toml:3: sever is not a section; sections are server, tls, log, keys, "
-                "sessions, custody, limits, audit, memory, metrics, approval, webhooks, model, tenant"},
+                "sessions, custody, limits, audit, memory, metrics, approval, webhooks, model, "
+                "tenant"},
         Finding{"server = 3\n", "a.toml:1: server must be a section, written [server]"},
         Finding{"https_port = 3\n",
                 "a.toml:1: https_port is not a section; sections are server, tls, log, keys, "
-                "sessions, custody, limits, audit, memory, metrics, approval, webhooks, model, tenant"},
+                "sessions, custody, limits, audit, memory, metrics, approval, webhooks, model, "
+                "tenant"},
         Finding{"[server]\nhttps_port = \"8443\"\n",
                 "a.toml:2: server.https_port must be a whole number without quotes"},
         Finding{"[server]\nhttps_port = 84.5\n",
