@@ -152,7 +152,7 @@ void add_security_rules(std::vector<KeyRule>& rules) {
                            kReloadable},
                           AT(limits.wait_s_max), 0, 86'400));
   rules.push_back(integer({"audit", "segment_mib", "Size of one file of the audit log in MiB."},
-                          AT(audit.segment_mib), 1, 4096));
+                          AT(audit.segment_mib), 1, 1024));
 }
 
 void add_running_rules(std::vector<KeyRule>& rules) {
