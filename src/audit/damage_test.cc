@@ -105,6 +105,42 @@ TEST_F(Damage, CutAtEveryByteRecoversThePrefix) {
   }
 }
 
+// What an older program finds at the end of a newer one's log is whole, and no torn tail.
+TEST_F(Damage, WhatANewerProgramWroteIsNotCutOff) {
+  write_log(5);
+  const std::vector<Frame> frames = frames_of(original_[0]);
+  const std::size_t end = frames.back().offset + frames.back().bytes;
+  std::string frame;
+  append_frame(frame, 6, kStart, 0, frames.back().hash, "a body of tomorrow");
+  for (const std::size_t field : {28U, 30U}) {  // kind, version
+    std::string newer = frame;
+    newer[field] = 2;
+    newer.resize(newer.size() - kHashBytes);
+    newer += crypto::view(crypto::sha256(newer));
+    std::string bytes = original_[0];
+    bytes.replace(end, newer.size(), newer);
+    restore();
+    write_bytes(folder_.segment(1), bytes);
+    expect_open_refused();
+    EXPECT_EQ(read_bytes(folder_.segment(1)), bytes) << "not one byte was changed";
+    expect_corrupt(1, 6, end);
+  }
+}
+
+TEST_F(Damage, ASegmentOfANewerFormatIsNotCutOff) {
+  std::string header = [] {
+    SegmentHeader first{.number = 1, .segment_bytes = kSegmentBytesMin, .first_sequence = 1};
+    return encode_segment_header(first);
+  }();
+  header[8] = 2;  // the format's version
+  header.replace(96, kHashBytes, crypto::view(crypto::sha256(header.substr(0, 96))));
+  header.resize(kSegmentBytesMin, '\0');
+  std::filesystem::create_directories(folder_.log());
+  write_bytes(folder_.segment(1), header);
+  expect_open_refused();
+  EXPECT_EQ(read_bytes(folder_.segment(1)), header);
+}
+
 TEST_F(Damage, CutInsideTheFirstCommitOfASegmentIsRepaired) {
   write_log(80);
   // Find the last segment with records and make it as if its first commit had been torn.

@@ -73,7 +73,7 @@ const char* parse_segment_header(std::string_view bytes, SegmentHeader& header) 
   }
   if (get<std::uint32_t>(in + 8) != kFormatVersion ||
       get<std::uint32_t>(in + 12) != kSegmentHeaderBytes || get<std::uint32_t>(in + 48) != 1) {
-    return "a format version or hash algorithm that this program does not know";
+    return kNewerHeader;
   }
   if (!all_zero(bytes.substr(52, 12))) {
     return "reserved bytes of the segment header are set";
@@ -127,7 +127,7 @@ const char* parse_frame(std::string_view segment, std::uint64_t offset, Frame& f
   }
   if (get<std::uint16_t>(in + 28) != static_cast<std::uint16_t>(FrameKind::record) ||
       get<std::uint16_t>(in + 30) != kRecordVersion) {
-    return "a kind or version of frame that this program does not know";
+    return kNewerFrame;
   }
   frame.sequence = get<std::uint64_t>(in + 8);
   frame.unix_ms = get<UnixMillis>(in + 16);
@@ -151,12 +151,22 @@ void judge_tail(std::string_view segment, std::uint64_t offset, std::uint64_t ne
     scan.end = ScanEnd::clean;
     return;
   }
-  scan.end = ScanEnd::torn;
   scan.why = why;
+  // It is whole, as its hash fits: no crash left it, and nobody may cut it off.
+  if (why == kNewerFrame || why == kNewerHeader) {
+    scan.end = ScanEnd::corrupt;
+    return;
+  }
+  scan.end = ScanEnd::torn;
   for (std::size_t at = segment.find(kFrameMagic, offset); at != std::string_view::npos;
        at = segment.find(kFrameMagic, at + 1)) {
     Frame frame;
-    if (parse_frame(segment, at, frame) != nullptr) {
+    if (const char* unread = parse_frame(segment, at, frame); unread != nullptr) {
+      if (unread == kNewerFrame) {
+        scan.end = ScanEnd::corrupt;
+        scan.why = unread;
+        return;
+      }
       continue;
     }
     // Pages of one write may reach the disk in any order, so whole frames of the interrupted

@@ -40,6 +40,14 @@ struct SegmentHeader {
 // Encodes the header and fills in `header.hash`.
 [[nodiscard]] std::string encode_segment_header(SegmentHeader& header);
 
+// What the parsers below say of bytes that are whole and that a newer program wrote; compare the
+// pointers.
+inline constexpr const char* kNewerHeader =
+    "a format version or hash algorithm that this program does not know: was it written by a newer "
+    "one?";
+inline constexpr const char* kNewerFrame =
+    "a kind or version of frame that this program does not know: was it written by a newer one?";
+
 // Returns nullptr and fills `header`, or says what is wrong.
 [[nodiscard]] const char* parse_segment_header(std::string_view bytes, SegmentHeader& header);
 
