@@ -156,6 +156,21 @@ bool leaks(const char* what, const Classes& classes, const Check& check, bool ex
   return found;
 }
 
+// Its runtime stands between the program and every access to memory, and how long that takes hangs
+// on what it has seen of the address: here |t| of the whole check was 6 to 20, and 0.6 to 1.5 in
+// the program that ships. What is measured is the latter.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kWithThreadSanitizer = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+constexpr bool kWithThreadSanitizer = true;
+#else
+constexpr bool kWithThreadSanitizer = false;
+#endif
+#else
+constexpr bool kWithThreadSanitizer = false;
+#endif
+
 bool equal_until_they_differ(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) {
     return false;
@@ -184,40 +199,46 @@ Classes far_and_near(const std::string& right) {
 
 class ConstantTime : public testing::Test {
  protected:
-  ConstantTime() : key_(keys_.make("app")), shown_(key_.shown.reveal()) {
+  ConstantTime()
+      : key_(keys_.make("app")),
+        shown_(key_.shown.reveal()),
+        other_shown_(others_.make("app").shown.reveal()) {
     const auto parsed = parse_key(shown_);
     mac_ = std::string(parsed->mac);
     salt_ = std::string(parsed->salt);
   }
 
-  // Well-formed keys that nobody has. Class 0: nothing in common with the real key. Class 1: one
-  // digit of the salt away from it.
+  // Well-formed keys that nobody has, up to four digits of the salt away from a key, each with the
+  // number of the installation that it is shown to before it. Class 0: from the other one's key.
+  // Class 1: from its own. Each key is equally often in both classes, so what is different about
+  // reading its digits cancels out, and only what it has in common with the secret is left.
   [[nodiscard]] Classes strangers_and_near_misses() const {
+    constexpr int kOfEach = 10'000;
     std::mt19937_64 random(20261125);
+    const std::array<std::string, 2> bodies{shown_.substr(9, kKeyBodyDigits),
+                                            other_shown_.substr(9, kKeyBodyDigits)};
     Classes classes;
-    const std::string body = shown_.substr(9, kKeyBodyDigits);
-    for (std::size_t at = kKeyMacDigits; at < kKeyBodyDigits; ++at) {
-      for (const char digit : std::string_view("0123456789abcdef")) {
-        std::string near = body;
-        near[at] = digit;
-        if (near == body) {
-          continue;
+    for (int i = 0; i < kOfEach; ++i) {
+      for (std::size_t of = 0; of < bodies.size(); ++of) {
+        std::string near = bodies[of];
+        while (near == bodies[of]) {
+          for (int change = 0; change < 4; ++change) {
+            near[kKeyMacDigits + random() % kKeySaltDigits] = "0123456789abcdef"[random() % 16];
+          }
         }
-        std::string far = body;
-        for (char& c : far) {
-          c = "0123456789abcdef"[random() % 16];
-        }
-        far.front() = another(body.front());
-        classes[0].emplace_back(compose_key(KeyKind::live, far).reveal());
-        classes[1].emplace_back(compose_key(KeyKind::live, near).reveal());
+        const std::string shown(compose_key(KeyKind::live, near).reveal());
+        classes[0].push_back(std::to_string(1 - of) + shown);
+        classes[1].push_back(std::to_string(of) + shown);
       }
     }
     return classes;
   }
 
   ScratchKeys keys_;
+  ScratchKeys others_;  // another installation
   CreatedKey key_;
   std::string shown_;
+  std::string other_shown_;
   std::string mac_;
   std::string salt_;
 };
@@ -258,18 +279,25 @@ TEST_F(ConstantTime, TheMacOfAKey) {
 
 TEST_F(ConstantTime, TheWholeCheckOfAKeyThatNobodyHas) {
   const auto real = [&](std::string_view given) {
-    return keys_.authenticator_.authenticate(given, kTestNowMs, "192.0.2.7").has_value();
+    ScratchKeys& installation = given.front() == '0' ? keys_ : others_;
+    return installation.authenticator_.authenticate(given.substr(1), kTestNowMs, "192.0.2.7")
+        .has_value();
   };
   // As many do it: the key as it is, compared with the stored one before anything else.
   const auto control = [&](std::string_view given) {
-    return equal_until_they_differ(given, shown_) || real(given);
+    const std::string& stored = given.front() == '0' ? shown_ : other_shown_;
+    return equal_until_they_differ(given.substr(1), stored) || real(given);
   };
-  ASSERT_TRUE(real(shown_));
+  ASSERT_TRUE(real("0" + shown_));
+  ASSERT_TRUE(real("1" + other_shown_));
+  ASSERT_FALSE(real("1" + shown_));
   const Classes classes = strangers_and_near_misses();
   ASSERT_FALSE(real(classes[1].front()));
   EXPECT_TRUE(leaks("control, whole check", classes, control, true))
       << "this measurement finds nothing";
-  EXPECT_FALSE(leaks("Authenticator::authenticate", classes, real, false));
+  if (!kWithThreadSanitizer) {
+    EXPECT_FALSE(leaks("Authenticator::authenticate", classes, real, false));
+  }
 }
 
 }  // namespace
