@@ -7,10 +7,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/result.h"
+#include "cli/command.h"
 #include "cli/data_folder.h"
 
 namespace deepmoat::cli {
@@ -35,5 +37,17 @@ class AdminDesk {
 // Runs one command at the desk of the folder `data`. Returns its exit status; an error is printed.
 [[nodiscard]] int run_at_admin_desk(const std::string& data, const std::string& config,
                                     const std::function<Result<>(AdminDesk&)>& action);
+
+// A subcommand that runs `action` at the desk (command.h says what else it has).
+template <class Options>
+CLI::App* add_desk_command(CLI::App& group, const char* name, const char* help,
+                           const std::shared_ptr<Options>& options, int& status,
+                           std::function<Result<>(AdminDesk&, const Options&)> action) {
+  return add_with_data(
+      group, name, help, options, status, [action = std::move(action)](const Options& given) {
+        return run_at_admin_desk(given.data, given.config,
+                                 [&](AdminDesk& desk) { return action(desk, given); });
+      });
+}
 
 }  // namespace deepmoat::cli

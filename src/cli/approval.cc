@@ -69,15 +69,13 @@ Result<> refuse(AdminDesk& desk, const Options& options) {
 
 using Action = std::function<Result<>(AdminDesk&, const Options&)>;
 
-int run(const Options& options, const Action& action) {
-  return run_at_admin_desk(options.data, options.config, [&](AdminDesk& desk) -> Result<> {
-    if (!desk.served()) {
-      return fail(Code::unavailable,
-                  "no server runs on this data folder, and it is the server that carries out what "
-                  "was approved: start it, then say it again");
-    }
-    return action(desk, options);
-  });
+Result<> at_the_server(AdminDesk& desk, const Options& options, const Action& action) {
+  if (!desk.served()) {
+    return fail(Code::unavailable,
+                "no server runs on this data folder, and it is the server that carries out what "
+                "was approved: start it, then say it again");
+  }
+  return action(desk, options);
 }
 
 }  // namespace
@@ -88,11 +86,10 @@ void add_approval(CLI::App& app, int& status) {
       "approval", "What waits for a second person (approval.two_persons): list, approve, refuse");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, const Action& action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
-    added->callback([options, action, &status] { status = run(*options, action); });
-    return added;
+    return add_desk_command<Options>(*command, name, help, options, status,
+                                     [action](AdminDesk& desk, const Options& given) {
+                                       return at_the_server(desk, given, action);
+                                     });
   };
   CLI::App* list_command = add("list", "What waits, the newest first", list);
   list_command->add_flag("--all", options->all, "Also what was decided or is over");

@@ -134,11 +134,6 @@ Result<> revoke(AdminDesk& desk, const Options& options) {
 
 using Action = std::function<Result<>(AdminDesk&, const Options&)>;
 
-int run(const Options& options, const Action& action) {
-  return run_at_admin_desk(options.data, options.config,
-                           [&](AdminDesk& desk) { return action(desk, options); });
-}
-
 }  // namespace
 
 void add_client_certificate(CLI::App& app, int& status) {
@@ -148,11 +143,7 @@ void add_client_certificate(CLI::App& app, int& status) {
       "TLS certificates of integrations, with which they fetch a leaked key's successor");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, const Action& action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
-    added->callback([options, action, &status] { status = run(*options, action); });
-    return added;
+    return add_desk_command<Options>(*command, name, help, options, status, action);
   };
   CLI::App* issue_command =
       add("issue", "Make one: CLIENT.crt and CLIENT.key, which must not exist yet", issue);

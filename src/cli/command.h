@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/config.h"
 #include "base/result.h"
@@ -36,6 +38,18 @@ void add_doctor(CLI::App& app, int& status);
 void add_worker(CLI::App& app, int& status);
 // Returns `deepmoat model`, for subcommands of it in other files.
 CLI::App* add_model(CLI::App& app, int& status);
+
+// A subcommand of a group whose commands share `options`, with --data and --config; `run` makes its
+// exit status.
+template <class Options, class Run>
+CLI::App* add_with_data(CLI::App& group, const char* name, const char* help,
+                        const std::shared_ptr<Options>& options, int& status, Run run) {
+  CLI::App* added = group.add_subcommand(name, help);
+  added->add_option("--data", options->data, "The data folder")->capture_default_str();
+  added->add_option("--config", options->config, "The configuration file");
+  added->callback([options, run = std::move(run), &status] { status = run(*options); });
+  return added;
+}
 
 // Prints "deepmoat: <message>" to standard error and returns kFailure.
 int report(const Error& error);

@@ -191,13 +191,9 @@ void add_custody(CLI::App& app, int& status_code) {
       app.add_subcommand("custody", "Show the root keys, seal them anew, roll to new ones");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
-    added->callback([options, action = std::move(action), &status_code] {
-      status_code = run(*options, action);
-    });
-    return added;
+    return add_with_data(
+        *command, name, help, options, status_code,
+        [action = std::move(action)](const Options& given) { return run(given, action); });
   };
   CLI::App* status_command =
       add("status", "Say where the root keys are, how they are protected and whether they answer",

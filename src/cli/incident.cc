@@ -93,11 +93,6 @@ Result<> verify(const Options& options) {
 
 using Action = std::function<Result<>(AdminDesk&, const Options&)>;
 
-int run(const Options& options, const Action& action) {
-  return run_at_admin_desk(options.data, options.config,
-                           [&](AdminDesk& desk) { return action(desk, options); });
-}
-
 }  // namespace
 
 void add_incident(CLI::App& app, int& status) {
@@ -105,11 +100,8 @@ void add_incident(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand("incident", "Signed records of leaked keys");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, const Action& action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
+    CLI::App* added = add_desk_command<Options>(*command, name, help, options, status, action);
     added->add_flag("--json", options->json, "Print JSON");
-    added->callback([options, action, &status] { status = run(*options, action); });
     return added;
   };
   add("list", "List the incidents", list);

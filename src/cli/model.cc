@@ -189,12 +189,9 @@ CLI::App* add_model(CLI::App& app, int& status) {
   model->require_subcommand(1);
   add_import(*model, options, status);
   const auto add = [&](const char* name, const char* help, Action action) {
-    CLI::App* command = model->add_subcommand(name, help);
-    command->add_option("--data", options->data, "The data folder")->capture_default_str();
-    command->add_option("--config", options->config, "The configuration file");
-    command->callback(
-        [options, action = std::move(action), &status] { status = run(*options, action); });
-    return command;
+    return add_with_data(
+        *model, name, help, options, status,
+        [action = std::move(action)](const Options& given) { return run(given, action); });
   };
   const auto add_named = [&](const char* name, const char* help, Action action) {
     CLI::App* command = add(name, help, std::move(action));

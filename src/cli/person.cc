@@ -177,11 +177,6 @@ Result<> sessions(AdminDesk& desk, const Options& options) {
 
 using Action = std::function<Result<>(AdminDesk&, const Options&)>;
 
-int run(const Options& options, const Action& action) {
-  return run_at_admin_desk(options.data, options.config,
-                           [&](AdminDesk& desk) { return action(desk, options); });
-}
-
 }  // namespace
 
 void add_person(CLI::App& app, int& status) {
@@ -190,11 +185,7 @@ void add_person(CLI::App& app, int& status) {
       "person", "People who sign in with a password and a second factor, or a certificate");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, const Action& action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
-    added->callback([options, action, &status] { status = run(*options, action); });
-    return added;
+    return add_desk_command<Options>(*command, name, help, options, status, action);
   };
   const auto add_for_one = [&](const char* name, const char* help, const Action& action) {
     CLI::App* added = add(name, help, action);

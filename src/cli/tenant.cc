@@ -82,14 +82,11 @@ void add_tenant(CLI::App& app, int& status) {
       "tenant", "Create, list, show and change tenants: the departments whose keys these are");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
     const bool may_create = std::string_view(name) == "create";
-    added->callback([options, action = std::move(action), may_create, &status] {
-      status = run(*options, action, may_create);
-    });
-    return added;
+    return add_with_data(*command, name, help, options, status,
+                         [action = std::move(action), may_create](const Options& given) {
+                           return run(given, action, may_create);
+                         });
   };
   const auto add_fields = [&](CLI::App* to) {
     to->add_option("TENANT", options->name, "Its name: a-z 0-9 -")->required();

@@ -138,12 +138,10 @@ void add_totp(CLI::App& app, int& status) {
       "totp", "Second factors of clients: one-time passwords, and recovery codes beside them");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, const Action& action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
+    CLI::App* added = add_with_data(*command, name, help, options, status,
+                                    [action](const Options& given) { return run(given, action); });
     added->add_option("--client-id", options->client_id, "Whose second factor")->required();
     added->add_option("--tenant", options->tenant, "The client's tenant")->capture_default_str();
-    added->callback([options, action, &status] { status = run(*options, action); });
     return added;
   };
   constexpr const char* kJson = "Print JSON";

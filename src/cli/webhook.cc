@@ -113,11 +113,6 @@ Result<> deliveries(AdminDesk& desk, const Options& options) {
 
 using Action = std::function<Result<>(AdminDesk&, const Options&)>;
 
-int run(const Options& options, const Action& action) {
-  return run_at_admin_desk(options.data, options.config,
-                           [&](AdminDesk& desk) { return action(desk, options); });
-}
-
 }  // namespace
 
 void add_webhook(CLI::App& app, int& status) {
@@ -128,11 +123,7 @@ void add_webhook(CLI::App& app, int& status) {
       "second person");
   command->require_subcommand(1);
   const auto make = [&](const char* name, const char* help, const Action& action) {
-    CLI::App* added = command->add_subcommand(name, help);
-    added->add_option("--data", options->data, "The data folder")->capture_default_str();
-    added->add_option("--config", options->config, "The configuration file");
-    added->callback([options, action, &status] { status = run(*options, action); });
-    return added;
+    return add_desk_command<Options>(*command, name, help, options, status, action);
   };
   CLI::App* add_command =
       make("add", "Tell a program; prints the secret that signs the messages, alone", add);

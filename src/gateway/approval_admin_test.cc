@@ -19,13 +19,6 @@ namespace {
 using Json = nlohmann::json;
 using identity::Role;
 
-struct Answer {
-  int status = 0;
-  Json body;
-
-  [[nodiscard]] std::string code() const { return body.at("error").at("code"); }
-};
-
 class ApprovalAdmin : public testing::Test {
  protected:
   ApprovalAdmin() : catalog_(server_.database(), server_.folder() / "models") {
@@ -70,22 +63,13 @@ class ApprovalAdmin : public testing::Test {
     return std::string(made->shown.reveal());
   }
 
-  static Answer read(RawClient client, const std::string& method, const std::string& path,
-                     const Json& body, const std::string& headers) {
-    const std::string text = body.is_null() ? "" : body.dump();
-    client.send(fmt::format("{} {} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n{}\r\n{}", method,
-                            path, text.size(), headers, text));
-    const std::string answer = client.answer();
-    return {std::stoi(answer.substr(9, 3)),
-            Json::parse(answer.substr(answer.find("\r\n\r\n") + 4), nullptr, false)};
-  }
   Answer ask(const std::string& key, const std::string& method, const std::string& path,
              const Json& body = nullptr) const {
-    return read(server_.client(), method, path, body, "Authorization: Bearer " + key + "\r\n");
+    return answer_of(server_.client(), method, path, key, body);
   }
   Answer ask_locally(const std::string& method, const std::string& path,
                      const Json& body = nullptr) const {
-    return read(server_.local_client(), method, path, body, "");
+    return answer_of(server_.local_client(), method, path, "", body);
   }
   Answer remove(const std::string& key, const std::string& version = "1") const {
     return ask(key, "POST", "/admin/v1/catalog/qwen/remove", {{"version", version}});

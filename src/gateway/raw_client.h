@@ -1,6 +1,7 @@
 // For this module's tests: a client that sends and reads bytes as they are.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -107,6 +109,27 @@ inline std::uint16_t free_port() {
   EXPECT_EQ(::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), length), 0);
   ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &length);
   return ntohs(address.sin_port);
+}
+
+// What a call was answered with; the body of a stream is not JSON and so discarded.
+struct Answer {
+  int status = 0;
+  nlohmann::json body;
+
+  [[nodiscard]] std::string code() const { return body.at("error").at("code"); }
+};
+
+// One call with a key or a session's token; empty: none.
+inline Answer answer_of(RawClient client, const std::string& method, const std::string& path,
+                        const std::string& token, const nlohmann::json& body) {
+  const std::string text = body.is_null() ? "" : body.dump();
+  client.send(fmt::format("{} {} HTTP/1.1\r\nHost: a\r\n{}Content-Length: {}\r\n\r\n{}", method,
+                          path, token.empty() ? "" : "Authorization: Bearer " + token + "\r\n",
+                          text.size(), text));
+  const std::string answer = client.answer();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 ")) << method << " " << path;
+  return {std::stoi(answer.substr(9, 3)),
+          nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n") + 4), nullptr, false)};
 }
 
 }  // namespace deepmoat::gateway

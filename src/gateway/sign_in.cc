@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/audit_trail.h"
+#include "gateway/authentication.h"
 #include "gateway/blocking.h"
 #include "gateway/people_admin.h"
 #include "gateway/pipeline.h"
@@ -47,35 +48,25 @@ wire::Refusal sign_in_refusal(const Error& error) {
 }
 
 // What can be said before anything is looked at.
-std::optional<wire::Refusal> not_now(const ReceivedCall& call, const Services& services) {
-  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns);
-      wait_s > 0) {
-    return wire::Refusal{.status = 429,
-                         .type = "rate_limit_error",
-                         .code = "too_many_failed_authentications",
-                         .message = "Too many failed authentications from this address.",
-                         .retry_after_s = wait_s};
-  }
-  if (services.custody != nullptr) {
-    if (const auto served = services.custody->watch.may_serve(); !served) {
-      return wire::to_refusal(served.error());
-    }
-  }
+wire::OrRefusal<> may_try(const ReceivedCall& call, const Services& services) {
+  CHECK_OK(may_prove(call, services));
   if (services.people_desk == nullptr) {
-    return wire::to_refusal({Code::unavailable, "nobody signs in to this server"});
+    return std::unexpected(wire::to_refusal({Code::unavailable, "nobody signs in to this server"}));
   }
   if (services.sign_ins_waiting.load() >= kWaitingMax) {
-    return wire::Refusal{.status = 503,
-                         .type = "service_unavailable_error",
-                         .code = "sign_in_busy",
-                         .message = "Too many people sign in at this moment; try again.",
-                         .retry_after_s = 2};
+    return std::unexpected(
+        wire::Refusal{.status = 503,
+                      .type = "service_unavailable_error",
+                      .code = "sign_in_busy",
+                      .message = "Too many people sign in at this moment; try again.",
+                      .retry_after_s = 2});
   }
-  return std::nullopt;
+  return {};
 }
 
 // Without a password: a certificate has come, and only the name is of use.
-wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call) {
+wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call, const Services& services) {
+  CHECK_OK(may_try(call, services));
   wire::RequestReader reader;
   auto request = reader.sign_in(call.body);
   wipe(std::as_writable_bytes(std::span(call.body)));
@@ -164,26 +155,17 @@ wire::Refusal no_session() {
 
 asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Services& services) {
   AuditTrail trail(services, services.metrics, call);
-  auto refusal = not_now(call, services);
-  SignInAttempt attempt;
-  if (!refusal) {
-    auto read = read_attempt(call);
-    if (read) {
-      attempt = *std::move(read);
-    } else {
-      refusal = read.error();
-    }
-  }
-  if (refusal) {
-    co_await refuse(*std::move(refusal), call.route->errors, responder, trail);
+  auto attempt = read_attempt(call, services);
+  if (!attempt) {
+    co_await refuse(std::move(attempt).error(), call.route->errors, responder, trail);
     co_return;
   }
   // From here on the intent and the result are the service's.
   Result<OpenedSession> opened = fail(Code::internal, "");
-  if (attempt.password.empty()) {
-    opened = co_await by_certificate(std::move(attempt.who), call, services);
+  if (attempt->password.empty()) {
+    opened = co_await by_certificate(std::move(attempt->who), call, services);
   } else {
-    opened = co_await by_password(std::move(attempt), services);
+    opened = co_await by_password(*std::move(attempt), services);
   }
   Response response;
   if (opened) {

@@ -10,6 +10,7 @@
 
 #include "crypto/one_time_password.h"
 #include "gateway/scratch_server.h"
+#include "identity/scratch_keys.h"
 
 namespace deepmoat::gateway {
 namespace {
@@ -19,25 +20,11 @@ using identity::Role;
 
 constexpr std::string_view kChosen = "correct horse battery";
 
-struct Answer {
-  int status = 0;
-  Json body;
-
-  [[nodiscard]] std::string code() const { return body.at("error").at("code"); }
-};
-
 class SignInOverHttp : public testing::Test {
  protected:
   Answer ask(const std::string& method, const std::string& path, const std::string& token,
              const Json& body = nullptr) {
-    const std::string text = body.is_null() ? "" : body.dump();
-    RawClient client = server_.client();
-    client.send(fmt::format("{} {} HTTP/1.1\r\nHost: a\r\n{}Content-Length: {}\r\n\r\n{}", method,
-                            path, token.empty() ? "" : "Authorization: Bearer " + token + "\r\n",
-                            text.size(), text));
-    const std::string answer = client.answer();
-    return {std::stoi(answer.substr(9, 3)),
-            Json::parse(answer.substr(answer.find("\r\n\r\n") + 4), nullptr, false)};
+    return answer_of(server_.client(), method, path, token, body);
   }
 
   // Somebody with a second factor; the device's secret is in secret_.
@@ -79,17 +66,7 @@ class SignInOverHttp : public testing::Test {
   }
 
   [[nodiscard]] std::string code(int steps) const {
-    std::string bytes;
-    std::uint32_t pending = 0;
-    unsigned bits = 0;
-    for (const char c : secret_) {
-      pending = (pending << 5U) | static_cast<std::uint32_t>(c >= 'A' ? c - 'A' : c - '2' + 26);
-      bits += 5;
-      if (bits >= 8) {
-        bits -= 8;
-        bytes += static_cast<char>((pending >> bits) & 0xffU);
-      }
-    }
+    std::string bytes = identity::ScratchKeys::from_base32(secret_);
     const std::uint64_t counter =
         crypto::otp_counter(SystemClock().unix_ms() + steps * crypto::kOtpStepMs);
     return std::string(crypto::one_time_password(crypto::OtpAlgorithm::totp_sha256,

@@ -6,6 +6,7 @@
 
 #include "gateway/admin.h"
 #include "gateway/audit_trail.h"
+#include "gateway/authentication.h"
 #include "gateway/blocking.h"
 #include "gateway/leak_admin.h"
 #include "gateway/pipeline.h"
@@ -19,36 +20,17 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-wire::Refusal unauthenticated(identity::AuthFailureKind kind) {
-  return {.status = 401,
-          .type = "authentication_error",
-          .code = std::string(identity::failure_code(kind)),
-          .message = std::string(identity::failure_message(kind))};
-}
-
 bool by_code(const ReceivedCall& call) {
   return call.route->handler == Handler::fetch_successor_by_code;
 }
 
 // The key that is presented, good or withdrawn, as long as it is one of ours.
-wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const Services& services) {
+wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const Services& services,
+                                               AuditTrail& trail) {
   using identity::AuthFailureKind;
-  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns);
-      wait_s > 0) {
-    return std::unexpected(
-        wire::Refusal{.status = 429,
-                      .type = "rate_limit_error",
-                      .code = "too_many_failed_authentications",
-                      .message = "Too many failed authentications from this address.",
-                      .retry_after_s = wait_s});
-  }
-  if (services.custody != nullptr) {
-    if (const auto served = services.custody->watch.may_serve(); !served) {
-      return std::unexpected(wire::to_refusal(served.error()));
-    }
-  }
+  CHECK_OK(may_prove(call, services));
   if (call.presented_key.empty()) {
-    return std::unexpected(unauthenticated(AuthFailureKind::missing));
+    return std::unexpected(unauthenticated({.kind = AuthFailureKind::missing}));
   }
   identity::Actor actor{
       .authentication = by_code(call) ? "one_time_password" : "client_certificate",
@@ -67,8 +49,7 @@ wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const S
   }
   const identity::AuthFailure& failure = principal.error();
   if (!identity::has_ended(failure.kind)) {
-    services.failures.record_failure(call.address, call.received_ns);
-    return std::unexpected(unauthenticated(failure.kind));
+    return std::unexpected(count_failure(failure, call, services, trail));
   }
   actor.key_id = failure.key_id.value();
   actor.operator_id = failure.client_id.value();
@@ -137,7 +118,7 @@ bool is_successor(Handler handler) {
 asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
                                        Services& services) {
   AuditTrail trail(services, services.metrics, call);
-  const auto actor = prove_old_key(call, services);
+  const auto actor = prove_old_key(call, services, trail);
   if (!actor) {
     co_await refuse(actor.error(), call.route->errors, responder, trail);
     co_return;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gateway/admin.h"
 #include "gateway/audit_trail.h"
+#include "gateway/authentication.h"
 #include "gateway/call.h"
 #include "gateway/rotate_key.h"
 #include "gateway/services.h"
@@ -25,16 +26,6 @@ identity::Principal local_principal(std::uint32_t uid) {
           .rules = identity::rules_of(identity::Role::admin)};
 }
 
-wire::Refusal unauthenticated(const identity::AuthFailure& failure) {
-  return {.status = 401,
-          .type = "authentication_error",
-          .code = std::string(identity::failure_code(failure.kind)),
-          .message = std::string(identity::failure_message(failure.kind)),
-          .audit_reason = failure.kind == identity::AuthFailureKind::elsewhere
-                              ? std::string("address_not_allowed")
-                              : std::string()};
-}
-
 wire::Refusal session_over() {
   return {.status = 401,
           .type = "authentication_error",
@@ -42,16 +33,6 @@ wire::Refusal session_over() {
           .message =
               "The session has ended, or it is not of this address: sign in again (POST "
               "/v1/sessions)."};
-}
-
-// The root keys are there, or have not been gone for too long.
-wire::OrRefusal<> not_sealed(const Services& services) {
-  if (services.custody != nullptr) {
-    if (const auto served = services.custody->watch.may_serve(); !served) {
-      return std::unexpected(wire::to_refusal(served.error()));
-    }
-  }
-  return {};
 }
 
 wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Services& services,
@@ -65,16 +46,7 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
     trail.record.authentication = "local_socket";
     return local_principal(*call.local_uid);
   }
-  if (const std::uint32_t wait_s = services.failures.retry_after_s(call.address, call.received_ns);
-      wait_s > 0) {
-    return std::unexpected(
-        wire::Refusal{.status = 429,
-                      .type = "rate_limit_error",
-                      .code = "too_many_failed_authentications",
-                      .message = "Too many failed authentications from this address.",
-                      .retry_after_s = wait_s});
-  }
-  CHECK_OK(not_sealed(services));
+  CHECK_OK(may_prove(call, services));
   if (call.presented_key.empty()) {
     return std::unexpected(unauthenticated({.kind = identity::AuthFailureKind::missing}));
   }
@@ -93,11 +65,7 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
                                                                  call.address)
               : services.authenticator.authenticate(call.presented_key, now_ms, call.address);
   if (!principal) {
-    services.failures.record_failure(call.address, call.received_ns);
-    trail.record.key_id = principal.error().key_id.value();
-    trail.record.operator_id = principal.error().client_id.value();
-    trail.record.tenant = principal.error().tenant.value();
-    return std::unexpected(unauthenticated(principal.error()));
+    return std::unexpected(count_failure(principal.error(), call, services, trail));
   }
   trail.record.authentication = "api_key";
   return *std::move(principal);
