@@ -1,7 +1,6 @@
 #include "identity/sessions.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -21,14 +20,10 @@ constexpr std::string_view kIdPrefix = "ses_";
 constexpr std::size_t kTokenBytes = 32;
 constexpr std::size_t kIdBytes = 12;
 
-// A digest's first bytes are as good a hash as any.
-struct DigestHash {
-  std::size_t operator()(const crypto::Digest& digest) const noexcept {
-    std::size_t hash = 0;
-    std::memcpy(&hash, digest.data(), sizeof hash);
-    return hash;
-  }
-};
+// Of the token's digest: whoever has the token has the id, and nobody with the id has the token.
+KeyId id_of(const crypto::Digest& token) {
+  return KeyId(std::string(kIdPrefix) + to_hex(crypto::view(token).substr(0, kIdBytes)));
+}
 
 std::shared_ptr<const KeyRules> rules_of_session(Role role) {
   KeyRules rules = *rules_of(role);
@@ -64,43 +59,47 @@ class Sessions::Impl {
     return now_ms < session.ends_ms && now_ms < session.used_ms + options_.idle_ms;
   }
 
-  void drop_ended(UnixMillis now_ms) {
-    std::erase_if(by_token_, [&](const auto& held) { return !is_open(held.second, now_ms); });
+  // The open session of this id; null: there is none.
+  [[nodiscard]] const SessionInfo* find_open(const KeyId& id, UnixMillis now_ms) const {
+    const auto found = held_.find(id);
+    return found != held_.end() && is_open(found->second.info, now_ms) ? &found->second.info
+                                                                       : nullptr;
   }
 
+  void drop_ended(UnixMillis now_ms) {
+    std::erase_if(held_, [&](const auto& held) { return !is_open(held.second.info, now_ms); });
+  }
+
+  // Ends the oldest of a person who has as many as he may.
   void make_room_for(const TenantId& tenant, const ClientId& name) {
-    for (;;) {
-      std::size_t count = 0;
-      auto oldest = by_token_.end();
-      for (auto at = by_token_.begin(); at != by_token_.end(); ++at) {
-        const SessionInfo& session = at->second;
-        if (session.tenant != tenant || session.name != name) {
-          continue;
-        }
-        ++count;
-        if (oldest == by_token_.end() || session.opened_ms < oldest->second.opened_ms) {
-          oldest = at;
-        }
+    std::size_t count = 0;
+    auto oldest = held_.end();
+    for (auto at = held_.begin(); at != held_.end(); ++at) {
+      const SessionInfo& session = at->second.info;
+      if (session.tenant != tenant || session.name != name) {
+        continue;
       }
-      if (count < options_.per_person_max) {
-        return;
+      ++count;
+      if (oldest == held_.end() || session.opened_ms < oldest->second.info.opened_ms) {
+        oldest = at;
       }
-      by_token_.erase(oldest);
+    }
+    if (count >= options_.per_person_max) {
+      held_.erase(oldest);
     }
   }
 
-  [[nodiscard]] const SessionInfo* find_id(const KeyId& id) const {
-    const auto found =
-        std::ranges::find_if(by_token_, [&](const auto& held) { return held.second.id == id; });
-    return found == by_token_.end() ? nullptr : &found->second;
-  }
+  // The SHA-256 of the token: a dump of the memory shows no token, and how long a look-up takes
+  // says nothing of one.
+  struct Held {
+    SessionInfo info;
+    crypto::Digest token;
+  };
 
   const SessionOptions options_;
   std::map<Role, std::shared_ptr<const KeyRules>> rules_;  // not changed after construction
   mutable std::mutex mutex_;
-  // By the SHA-256 of the token: a dump of the memory shows no token, and how long a look-up takes
-  // says nothing of one.
-  std::unordered_map<crypto::Digest, SessionInfo, DigestHash> by_token_;
+  std::unordered_map<KeyId, Held> held_;
 };
 
 Sessions::Sessions(SessionOptions options) : impl_(std::make_unique<Impl>(options)) {}
@@ -110,9 +109,9 @@ Result<OpenedSession> Sessions::open(const TenantId& tenant, const ClientId& nam
                                      SessionPlace place, UnixMillis now_ms) {
   TRY(std::string random, random_bytes(kTokenBytes));
   const Secret bytes(std::move(random));
-  TRY(const std::string id, random_bytes(kIdBytes));
   Secret token(std::string(kTokenPrefix) + to_hex(bytes.reveal()));
-  SessionInfo info{.id = KeyId(std::string(kIdPrefix) + to_hex(id)),
+  const crypto::Digest digest = crypto::sha256(token.reveal());
+  SessionInfo info{.id = id_of(digest),
                    .tenant = tenant,
                    .name = name,
                    .role = role,
@@ -123,10 +122,10 @@ Result<OpenedSession> Sessions::open(const TenantId& tenant, const ClientId& nam
   const std::lock_guard lock(impl_->mutex_);
   impl_->drop_ended(now_ms);
   impl_->make_room_for(tenant, name);
-  if (impl_->by_token_.size() >= impl_->options_.sessions_max) {
+  if (impl_->held_.size() >= impl_->options_.sessions_max) {
     return fail(Code::resource_exhausted, "too many people are signed in; try again later");
   }
-  impl_->by_token_.emplace(crypto::sha256(token.reveal()), info);
+  impl_->held_.emplace(info.id, Impl::Held{.info = info, .token = digest});
   return OpenedSession{.info = std::move(info), .token = std::move(token)};
 }
 
@@ -134,13 +133,14 @@ std::optional<Principal> Sessions::find(std::string_view token, const SessionPla
                                         UnixMillis now_ms) {
   const crypto::Digest digest = crypto::sha256(token);
   const std::lock_guard lock(impl_->mutex_);
-  const auto found = impl_->by_token_.find(digest);
-  if (found == impl_->by_token_.end()) {
+  const auto found = impl_->held_.find(id_of(digest));
+  if (found == impl_->held_.end() ||
+      !crypto::equal_constant_time(crypto::view(found->second.token), crypto::view(digest))) {
     return std::nullopt;
   }
-  SessionInfo& session = found->second;
+  SessionInfo& session = found->second.info;
   if (!impl_->is_open(session, now_ms)) {
-    impl_->by_token_.erase(found);
+    impl_->held_.erase(found);
     return std::nullopt;
   }
   const bool certified =
@@ -163,20 +163,18 @@ std::optional<Principal> Sessions::find(std::string_view token, const SessionPla
 
 bool Sessions::still_open(const KeyId& id, UnixMillis now_ms) const {
   const std::lock_guard lock(impl_->mutex_);
-  const SessionInfo* session = impl_->find_id(id);
-  return session != nullptr && impl_->is_open(*session, now_ms);
+  return impl_->find_open(id, now_ms) != nullptr;
 }
 
 bool Sessions::end(const KeyId& id) {
   const std::lock_guard lock(impl_->mutex_);
-  return std::erase_if(impl_->by_token_, [&](const auto& held) { return held.second.id == id; }) >
-         0;
+  return impl_->held_.erase(id) > 0;
 }
 
 std::size_t Sessions::end_all_of(const TenantId& tenant, const ClientId& name) {
   const std::lock_guard lock(impl_->mutex_);
-  return std::erase_if(impl_->by_token_, [&](const auto& held) {
-    return held.second.tenant == tenant && held.second.name == name;
+  return std::erase_if(impl_->held_, [&](const auto& held) {
+    return held.second.info.tenant == tenant && held.second.info.name == name;
   });
 }
 
@@ -184,9 +182,9 @@ std::vector<SessionInfo> Sessions::list(UnixMillis now_ms) const {
   std::vector<SessionInfo> open;
   {
     const std::lock_guard lock(impl_->mutex_);
-    for (const auto& [token, session] : impl_->by_token_) {
-      if (impl_->is_open(session, now_ms)) {
-        open.push_back(session);
+    for (const auto& [id, held] : impl_->held_) {
+      if (impl_->is_open(held.info, now_ms)) {
+        open.push_back(held.info);
       }
     }
   }
@@ -198,9 +196,8 @@ std::vector<SessionInfo> Sessions::list(UnixMillis now_ms) const {
 
 std::optional<SessionInfo> Sessions::show(const KeyId& id, UnixMillis now_ms) const {
   const std::lock_guard lock(impl_->mutex_);
-  const SessionInfo* session = impl_->find_id(id);
-  return session != nullptr && impl_->is_open(*session, now_ms) ? std::optional(*session)
-                                                                : std::nullopt;
+  const SessionInfo* session = impl_->find_open(id, now_ms);
+  return session != nullptr ? std::optional(*session) : std::nullopt;
 }
 
 }  // namespace deepmoat::identity
