@@ -48,12 +48,15 @@ class OfflineAdminDesk final : public AdminDesk {
     const gateway::RouteMatch match =
         target ? gateway::match_route(method, target->path()) : gateway::RouteMatch();
     if (match.route != nullptr) {
-      CHECK_OK(check_one_person_may(config_, match.route->action));
-      CHECK_OK(check_one_person_may_give(config_, *match.route, body));
+      CHECK_OK(check_one_person_may(config_, match.route->action, text_of(body)));
     }
     if (match.route != nullptr && gateway::is_people(match.route->handler)) {
-      return gateway::act_on_people(installation_->people_desk(), match.route->handler, actor_,
-                                    match.argument, text_of(body));
+      auto answer = gateway::act_on_people(installation_->people_desk(), match.route->handler,
+                                           actor_, match.argument, text_of(body));
+      if (!answer) {
+        return fail(Code::invalid_argument, answer.error().message);
+      }
+      return *std::move(answer);
     }
     if (!gateway::is_leak(match.route->handler)) {
       return fail(Code::internal, "no such route: " + method + " " + path);

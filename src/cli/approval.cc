@@ -24,10 +24,6 @@ struct Options {
 
 constexpr const char* kPath = "/admin/v1/approvals";
 
-std::string text_of(const Json& json, const char* field) {
-  return json.value(field, std::string());
-}
-
 Result<> list(AdminDesk& desk, const Options& options) {
   TRY(const Json answer, desk.ask("GET", kPath, nullptr));
   Json shown = Json::array();

@@ -30,10 +30,6 @@ struct Options {
 
 constexpr const char* kPath = "/admin/v1/client-certificates";
 
-std::string text_of(const Json& json, const char* field) {
-  return printable(json.value(field, std::string()));
-}
-
 // The two files, made before the certificate is: what cannot be written is known before there is
 // a certificate whose private key is lost, and nothing that exists is overwritten.
 struct Files {

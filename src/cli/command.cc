@@ -13,6 +13,10 @@
 namespace deepmoat::cli {
 
 // A message may name a path, or say what another program said: the terminal must not obey it.
+std::string text_of(const nlohmann::ordered_json& json, const char* field) {
+  return printable(json.value(field, std::string()));
+}
+
 int report(const Error& error) {
   std::string text;
   for (const auto line : std::views::split(std::string_view(error.message), '\n')) {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -50,6 +51,9 @@ CLI::App* add_with_data(CLI::App& group, const char* name, const char* help,
   added->callback([options, run = std::move(run), &status] { status = run(*options); });
   return added;
 }
+
+// A text of an answer, for a terminal (base/printable.h); empty when there is none.
+[[nodiscard]] std::string text_of(const nlohmann::ordered_json& json, const char* field);
 
 // Prints "deepmoat: <message>" to standard error and returns kFailure.
 int report(const Error& error);

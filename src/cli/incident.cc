@@ -7,7 +7,6 @@
 #include <memory>
 
 #include "base/file.h"
-#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
 #include "cli/local_client.h"
@@ -29,10 +28,6 @@ struct Options {
   std::string public_key;
   bool json = false;
 };
-
-std::string text_of(const Json& json, const char* field) {
-  return printable(json.value(field, std::string()));
-}
 
 void print_table(const Json& incidents) {
   fmt::print("{:<29} {:<25} {:<29} {:<20} {:>8} {}\n", "ID", "RECORDED", "KEY", "CLIENT", "CALLS",

@@ -26,6 +26,13 @@ void forbid_dumps() {
 // Once there is a keystore of the envelope, one that is not there is lost and not made anew.
 constexpr std::string_view kEnvelopeSetting = "envelope_begun";
 
+identity::SessionOptions session_options(const Config& config) {
+  identity::SessionOptions options;
+  options.idle_ms = config.sessions.idle_minutes * 60 * 1000;
+  options.lifetime_ms = config.sessions.hours * 60 * 60 * 1000;
+  return options;
+}
+
 constexpr std::size_t kRecordsForTime = 256;
 constexpr UnixMillis kClockBehindMs = 60 * 1000;
 
@@ -71,6 +78,7 @@ Result<> Installation::open_leak_desk(const DataFolder& folder, const Config& co
                                   .secrets = secrets_,
                                   .keys = *keys_,
                                   .factors = *second_factors_,
+                                  .sessions = *sessions_,
                                   .tls_folder = folder.tls(),
                                   .clock = clock});
   leaks_ = std::make_unique<gateway::LeakService>(
@@ -94,12 +102,8 @@ void Installation::open_people_desk(const Config& config, const Clock& clock) {
   const identity::AppendAudit append = [&log](audit::Record record) {
     return log.append_and_wait(std::move(record));
   };
-  identity::SessionOptions options;
-  options.idle_ms = config.sessions.idle_minutes * 60 * 1000;
-  options.lifetime_ms = config.sessions.hours * 60 * 60 * 1000;
-  sessions_ = std::make_unique<identity::Sessions>(options);
-  people_ = std::make_unique<identity::People>(*database_, append, *authenticator_, *sessions_,
-                                               secrets_, clock);
+  people_ = std::make_unique<identity::People>(*database_, append, *authenticator_,
+                                               *second_factors_, *sessions_, secrets_, clock);
   sign_in_ = std::make_unique<identity::SignIn>(append, *authenticator_, *people_, *second_factors_,
                                                 *successors_, *sessions_, clock);
   people_desk_ = std::make_unique<gateway::PeopleDesk>(
@@ -149,6 +153,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
     log::error("rows of keys were altered outside this program; their keys are refused",
                {{"rows", made->keys_->corrupt_rows()}});
   }
+  made->sessions_ = std::make_unique<identity::Sessions>(session_options(config));
   CHECK_OK(made->open_leak_desk(folder, config, clock));
   made->open_people_desk(config, clock);
   return made;

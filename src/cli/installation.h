@@ -79,10 +79,10 @@ class Installation {
   std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<crypto::SigningKey> incident_key_;
   std::unique_ptr<webhook::WebhookService> webhooks_;
+  std::unique_ptr<identity::Sessions> sessions_;
   std::unique_ptr<identity::Successors> successors_;
   std::unique_ptr<gateway::LeakService> leaks_;
   std::unique_ptr<gateway::LeakDesk> leak_desk_;
-  std::unique_ptr<identity::Sessions> sessions_;
   std::unique_ptr<identity::People> people_;
   std::unique_ptr<identity::SignIn> sign_in_;
   std::unique_ptr<gateway::PeopleDesk> people_desk_;

@@ -32,10 +32,6 @@ struct Options {
   bool json = false;
 };
 
-std::string text_of(const Json& key, const char* field) {
-  return printable(key.value(field, std::string()));
-}
-
 void print_table(const Json& keys) {
   fmt::print("{:<29} {:<20} {:<12} {:<9} {:<8} {:<17} {}\n", "ID", "CLIENT", "TENANT", "ROLE",
              "STATE", "EXPIRES (UTC)", "LABEL");

@@ -91,7 +91,7 @@ class OfflineDesk final : public KeyDesk {
   Result<Json> create(const Json& request) override {
     TRY(const auto create,
         read(gateway::create_key_of(request.dump(), config_.keys.lifetime_days)));
-    CHECK_OK(check_one_person_may_give(config_, create.role));
+    CHECK_OK(check_one_person_may(config_, "key.create", request.dump()));
     TRY(const identity::CreatedKey created, installation_->keys().create(actor_, create));
     Json json = gateway::key_json(created.info);
     json["key"] = created.shown.reveal();

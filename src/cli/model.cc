@@ -25,10 +25,6 @@ struct Options {
   ImportOptions import;
 };
 
-std::string text_of(const Json& entry, const char* field) {
-  return printable(entry.value(field, std::string()));
-}
-
 std::string date_of(const Json& entry) {
   const std::time_t time = entry.value("created_at", std::int64_t{0});
   std::tm parts{};

@@ -9,6 +9,7 @@
 #include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
+#include "cli/local_client.h"
 #include "identity/api_key.h"
 
 namespace deepmoat::cli {
@@ -30,19 +31,15 @@ struct Options {
 
 constexpr const char* kPath = "/admin/v1/people";
 
-std::string text_of(const Json& json, const char* field) {
-  return printable(json.value(field, std::string()));
-}
-
 std::string date_of(const Json& json, const char* field) {
   return format_date(json.value(field, std::int64_t{0}));
 }
 
-// Of one person; the names go into a path, so they are checked here too.
-Result<std::string> path_of(const Options& options, const char* action = "") {
+// Of one person.
+Result<std::string> path_of(const Options& options) {
   CHECK_OK(identity::check_name("NAME", options.name));
   CHECK_OK(identity::check_name("--tenant", options.tenant));
-  return fmt::format("{}/{}/{}{}", kPath, options.tenant, options.name, action);
+  return admin_path({"people", options.tenant, options.name});
 }
 
 void print_password(const Json& person, const Options& options) {
@@ -133,23 +130,23 @@ Result<> change(AdminDesk& desk, const Options& options) {
 }
 
 Result<> reset_password(AdminDesk& desk, const Options& options) {
-  TRY(const std::string path, path_of(options, "/reset-password"));
-  TRY(const Json person, desk.ask("POST", path, Json::object()));
+  TRY(const std::string path, path_of(options));
+  TRY(const Json person, desk.ask("POST", path + "/reset-password", Json::object()));
   print_password(person, options);
   return {};
 }
 
 Result<> sign_out(AdminDesk& desk, const Options& options) {
-  TRY(const std::string path, path_of(options, "/sign-out"));
-  TRY(const Json done, desk.ask("POST", path, Json::object()));
-  fmt::print("{} sessions of {} have ended.\n", done.value("sessions_ended", std::int64_t{0}),
-             options.name);
+  TRY(const std::string path, path_of(options));
+  TRY(const Json done, desk.ask("POST", path + "/sign-out", Json::object()));
+  fmt::print("Sessions of {1} that have ended: {0}.\n",
+             done.value("sessions_ended", std::int64_t{0}), options.name);
   return {};
 }
 
 Result<> remove(AdminDesk& desk, const Options& options) {
-  TRY(const std::string path, path_of(options, "/remove"));
-  TRY([[maybe_unused]] const Json done, desk.ask("POST", path, Json::object()));
+  TRY(const std::string path, path_of(options));
+  TRY([[maybe_unused]] const Json done, desk.ask("POST", path + "/remove", Json::object()));
   fmt::print("{} is removed.\n", options.name);
   return {};
 }

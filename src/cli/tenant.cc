@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/key_desk.h"
 
@@ -21,10 +20,6 @@ struct Options {
   std::optional<std::string> label;
   bool json = false;
 };
-
-std::string text_of(const Json& tenant, const char* field) {
-  return printable(tenant.value(field, std::string()));
-}
 
 Json fields_of(const Options& options) {
   Json fields = Json::object();

@@ -27,10 +27,6 @@ struct Options {
   bool qr = false;
 };
 
-std::string text_of(const Json& json, const char* field) {
-  return printable(json.value(field, std::string()));
-}
-
 Result<std::string> code_of(const Options& options) {
   if (!options.code.empty()) {
     return options.code;

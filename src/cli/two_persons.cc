@@ -4,40 +4,23 @@
 
 #include <algorithm>
 
+#include "gateway/approval_admin.h"
+#include "gateway/routes.h"
+
 namespace deepmoat::cli {
 
-namespace {
-
-std::unexpected<Error> needs_two(std::string_view action) {
-  return fail(Code::permission_denied,
-              fmt::format("{} needs two persons (approval.two_persons), and without a server there "
-                          "is one: start the server, then say it again",
-                          action));
-}
-
-}  // namespace
-
-Result<> check_one_person_may(const Config& config, std::string_view action) {
-  const bool needs = std::ranges::any_of(gateway::routes(), [action](const gateway::Route& route) {
-    return route.action == action && route.two_persons == gateway::TwoPersons::always;
-  });
-  return config.approval.two_persons && needs ? needs_two(action) : Result<>();
-}
-
-Result<> check_one_person_may_give(const Config& config, identity::Role role) {
-  return config.approval.two_persons && gateway::may_approve(role)
-             ? needs_two(fmt::format("role {}", identity::role_name(role)))
-             : Result<>();
-}
-
-Result<> check_one_person_may_give(const Config& config, const gateway::Route& route,
-                                   const nlohmann::ordered_json& body) {
-  if (route.two_persons != gateway::TwoPersons::for_approvers || !body.is_object() ||
-      !body.contains("role") || !body["role"].is_string()) {
+Result<> check_one_person_may(const Config& config, std::string_view action,
+                              const std::string& body) {
+  const auto routes = gateway::routes();
+  const auto route = std::ranges::find(routes, action, &gateway::Route::action);
+  if (!config.approval.two_persons || route == routes.end() ||
+      !gateway::needs_two_persons(*route, body)) {
     return {};
   }
-  const auto role = identity::parse_role(body["role"].get<std::string>());
-  return role ? check_one_person_may_give(config, *role) : Result<>();  // else its route says so
+  return fail(Code::permission_denied,
+              fmt::format("{} needs two persons here (approval.two_persons), and without a server "
+                          "there is one: start the server, then say it again",
+                          action));
 }
 
 }  // namespace deepmoat::cli

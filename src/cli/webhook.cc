@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 
-#include "base/printable.h"
 #include "cli/admin_desk.h"
 #include "cli/command.h"
 #include "cli/local_client.h"
@@ -26,10 +25,6 @@ struct Options {
 };
 
 constexpr const char* kPath = "/admin/v1/webhooks";
-
-std::string text_of(const Json& json, const char* field) {
-  return printable(json.value(field, std::string()));
-}
 
 std::string time_of(const Json& json, const char* field) {
   const std::time_t time = json.value(field, std::int64_t{0});

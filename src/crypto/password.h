@@ -11,7 +11,7 @@
 
 namespace deepmoat::crypto {
 
-// 64 MiB, 3 passes, 1 lane, as for passphrases (passphrase.h): about 0.1 s of one core.
+// 64 MiB, 3 passes, 1 lane, as for passphrases (passphrase.h): about 0.2 s of one core.
 struct PasswordCost {
   std::size_t memory_kib = 64 * 1024;
   std::size_t passes = 3;

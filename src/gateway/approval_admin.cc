@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "gateway/admin.h"
 #include "gateway/blocking.h"
 #include "gateway/key_json.h"
 #include "gateway/leak_admin.h"
+#include "gateway/people_admin.h"
 
 namespace deepmoat::gateway {
 
@@ -35,37 +36,10 @@ const Route* route_named(std::string_view name) {
   return found == routes().end() ? nullptr : &*found;
 }
 
-// The role that a body of a route "for approvers" gives somebody; none: it gives none, or its route
-// refuses it.
-std::optional<identity::Role> role_given(const ReceivedCall& call, const Services& services) {
-  if (call.route->handler == Handler::create_key) {
-    const auto request = create_key_of(call.body, services.config.get()->keys.lifetime_days);
-    return request ? std::optional(request->role) : std::nullopt;
-  }
-  const Json request = Json::parse(call.body, nullptr, false);
-  if (!request.is_object() || !request.contains("role") || !request["role"].is_string()) {
-    return std::nullopt;
-  }
-  const auto role = identity::parse_role(request["role"].get<std::string>());
-  return role ? std::optional(*role) : std::nullopt;
-}
-
-// The fields of a person's routes; another one might be a secret that strayed in.
-wire::OrRefusal<Json> person_fields(const std::string& body) {
-  wire::RequestReader reader;
-  TRY(Json request, reader.object(body));  // which bounds how deep it nests
-  for (const auto& [name, value] : request.items()) {
-    if (name != "name" && name != "tenant" && name != "role" && name != "label" &&
-        name != "disabled") {
-      return std::unexpected(wire::invalid(name.substr(0, 64), "this is no field here"));
-    }
-  }
-  return request;
-}
-
 // One approves exactly what one reads: a version is named, not "the newest", and the body holds
 // what its route takes and nothing more, so no secret that strayed into it.
-wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const Services& services) {
+wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const TenantId& own,
+                                       const Services& services) {
   HeldCall held{.route = name_of(*call.route),
                 .argument = call.argument,
                 .body = "",
@@ -88,9 +62,11 @@ wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const Services&
       break;
     }
     case Handler::remove_version: {
-      const Json request = Json::parse(call.body, nullptr, false);
-      const bool named = request.is_object() && request.contains("version") &&
-                         request["version"].is_string() && request["version"] != "";
+      wire::RequestReader reader;
+      TRY(const Json request, reader.object(call.body.empty() ? "{}" : call.body));
+      const bool named = request.contains("version") && request["version"].is_string() &&
+                         is_printable(request["version"].get<std::string>()) &&
+                         request["version"] != "";
       if (!named) {
         return std::unexpected(wire::invalid(
             "version", "version: name it, as a second person approves this one alone"));
@@ -99,20 +75,26 @@ wire::OrRefusal<HeldCall> held_call_of(const ReceivedCall& call, const Services&
       held.resource = call.argument + " " + request["version"].get<std::string>();
       break;
     }
-    case Handler::create_person:
-    case Handler::change_person: {
-      TRY(const Json request, person_fields(call.body));
-      held.body = request.dump();
-      const auto text = [&request](const char* name) {
-        const auto found = request.find(name);
-        return found != request.end() && found->is_string() ? found->get<std::string>() : "";
-      };
-      const std::string tenant = text("tenant");
-      held.resource = fmt::format("{}{}{}{} {}", tenant, tenant.empty() ? "" : "/", text("name"),
-                                  call.argument, text("role"));
+    case Handler::create_person: {
+      TRY(const identity::CreatePerson request, create_person_of(own, call.body));
+      held.body = call.body;  // its reader refuses fields that it does not know
+      held.resource = fmt::format("{}/{} {}", request.who.tenant, request.who.name,
+                                  identity::role_name(request.role));
       break;
     }
-    case Handler::reset_person_password:
+    case Handler::change_person: {
+      TRY(const identity::ChangePerson change, change_person_of(call.body));
+      const identity::PersonName who = person_named(own, call.argument);
+      held.body = call.body;
+      held.resource = fmt::format("{}/{} {}", who.tenant, who.name,
+                                  change.role ? identity::role_name(*change.role) : "enabled");
+      break;
+    }
+    case Handler::reset_person_password: {
+      const identity::PersonName who = person_named(own, call.argument);
+      held.resource = who.tenant + "/" + who.name;
+      break;
+    }
     case Handler::roll_custody:
       break;
     default:
@@ -192,9 +174,6 @@ void announce(const Services& services, const Approval& approval) {
 }
 
 Response hold(const Services& services, const identity::Actor& actor, const HeldCall& held) {
-  if (services.approvals == nullptr) {
-    return to_response(wire::to_refusal({Code::unavailable, "this server keeps no approvals"}));
-  }
   const auto approval =
       services.approvals->request(actor, held, services.config.get()->approval.hours);
   if (!approval) {
@@ -231,13 +210,14 @@ Response carry_out(const Services& services, const identity::Actor& requester,
   const identity::AppendAudit append = [&services](audit::Record record) {
     return services.audit_log.append_and_wait(std::move(record));
   };
-  const identity::AuditedAction action{route->operation, held.action, held.resource, ""};
+  identity::AuditedAction action{route->operation, held.action, held.resource, ""};
   auto intent = identity::begin_action(append, requester, action);
   if (!intent) {
     return to_response(wire::to_refusal(intent.error()));
   }
   Response response = act_as(services, requester, call);
   intent->status = response.status;
+  action.refusal = response.error_code;  // as the route itself would have it recorded
   const Error failure{response.status < 500 ? Code::invalid_argument : Code::internal, ""};
   const auto ended = identity::end_action(append, *std::move(intent), action,
                                           response.status < 400 ? nullptr : &failure);
@@ -263,21 +243,48 @@ bool is_approval(Handler handler) {
          handler == Handler::refuse_approval;
 }
 
+namespace {
+
+bool makes_an_approver(const Route& route, const std::string& body) {
+  switch (route.handler) {
+    case Handler::create_key: {
+      const auto request = create_key_of(body, 1);
+      return request && may_approve(request->role);
+    }
+    case Handler::create_person: {
+      const auto request = create_person_of(TenantId(), body);
+      return request && may_approve(request->role);
+    }
+    case Handler::change_person: {
+      // Whose role it is is in the database; so somebody enabled again counts as an approver.
+      const auto change = change_person_of(body);
+      const bool enables = change && change->disabled && !*change->disabled;
+      return change && (enables || (change->role && may_approve(*change->role)));
+    }
+    default:
+      return true;  // a new route is said here what makes one of its calls
+  }
+}
+
+}  // namespace
+
+bool needs_two_persons(const Route& route, const std::string& body) {
+  return route.two_persons == TwoPersons::always ||
+         (route.two_persons == TwoPersons::for_approvers && makes_an_approver(route, body));
+}
+
 bool needs_second_person(const ReceivedCall& call, const Services& services) {
-  const TwoPersons rule = call.route->two_persons;
-  if (rule == TwoPersons::never || !services.config.get()->approval.two_persons) {
-    return false;
-  }
-  if (rule == TwoPersons::always) {
-    return true;
-  }
-  const std::optional<identity::Role> role = role_given(call, services);
-  return role && may_approve(*role);
+  return call.route->two_persons != TwoPersons::never &&
+         services.config.get()->approval.two_persons && needs_two_persons(*call.route, call.body);
 }
 
 asio::awaitable<wire::OrRefusal<Response>> hold_for_second_person(AuthenticatedCall call,
                                                                   Services& services) {
-  auto held = held_call_of(call.received, services);
+  if (services.approvals == nullptr) {
+    co_return std::unexpected(
+        wire::to_refusal({Code::unavailable, "this server keeps no approvals"}));
+  }
+  auto held = held_call_of(call.received, call.principal.tenant, services);
   if (!held) {
     co_return std::unexpected(std::move(held).error());
   }

@@ -12,8 +12,10 @@ namespace deepmoat::gateway {
 
 [[nodiscard]] bool is_approval(Handler handler);
 
-// By the route's row and the configuration in force. A key that could not be made in any case need
-// not wait for that.
+// Whether one person may not do it alone where two are wanted, by the route's row and what the call
+// makes of somebody. False for a body that its route will refuse.
+[[nodiscard]] bool needs_two_persons(const Route& route, const std::string& body);
+// The same, with the configuration in force.
 [[nodiscard]] bool needs_second_person(const ReceivedCall& call, const Services& services);
 
 // 202 with the approval that waits, and on record. A refusal is not on record yet: the call is not

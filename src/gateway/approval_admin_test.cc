@@ -314,6 +314,31 @@ TEST_F(ApprovalAdmin, RefusedAndWithdrawnDoNothing) {
   EXPECT_TRUE(version_is_there("qwen", 1));
 }
 
+TEST_F(ApprovalAdmin, AnAdministratorIsEnabledAgainByTwo) {
+  const std::string boss = key("boss");
+  ASSERT_TRUE(server_.people().create(ScratchServer::boss(),
+                                      {.who = {.name = "ann"}, .role = Role::admin, .label = ""}));
+  EXPECT_EQ(ask(boss, "PATCH", "/admin/v1/people/ann", {{"disabled", true}}).status, 200)
+      << "what takes rights away does not wait";
+  const std::string id = held(ask(boss, "PATCH", "/admin/v1/people/ann", {{"disabled", false}}));
+  EXPECT_EQ(ask(boss, "GET", "/admin/v1/people/ann").body.at("state"), "disabled");
+  EXPECT_EQ(approve(key("second"), id).status, 200);
+  EXPECT_EQ(ask(boss, "GET", "/admin/v1/people/ann").body.at("state"), "active");
+}
+
+// Or a second person would have said yes to what cannot be done.
+TEST_F(ApprovalAdmin, WhatItsRouteRefusesDoesNotWait) {
+  const std::string boss = key("boss");
+  const Json wrong{{"name", "x"}, {"role", "admin"}, {"disabled", true}};
+  const Answer refused = ask(boss, "POST", "/admin/v1/people", wrong);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.code(), "unsupported_parameter");
+  EXPECT_EQ(refused.body.at("error").at("param"), "disabled");
+  EXPECT_EQ(ask(boss, "POST", "/admin/v1/people", {{"role", "admin"}}).code(),
+            "missing_required_parameter");
+  EXPECT_EQ(ask(boss, "GET", "/admin/v1/approvals").body.at("data").size(), 0U);
+}
+
 TEST_F(ApprovalAdmin, ARequestOfAKeyThatWasRevokedIsDead) {
   const std::string id = held(remove(key("boss")));
   ASSERT_TRUE(server_.keys().revoke(ScratchServer::boss(), key_ids_["boss"], "stolen"));
@@ -324,7 +349,7 @@ TEST_F(ApprovalAdmin, ARequestOfAKeyThatWasRevokedIsDead) {
 TEST_F(ApprovalAdmin, ASecondPersonIsToldExactlyWhatItIs) {
   const std::string boss = key("boss");
   for (const Json& body : {Json(nullptr), Json::object(), Json{{"version", ""}},
-                           Json{{"version", 1}}, Json::array()}) {
+                           Json{{"version", 1}}, Json{{"version", "1\n2"}}}) {
     const Answer refused = ask(boss, "POST", "/admin/v1/catalog/qwen/remove", body);
     EXPECT_EQ(refused.status, 400) << body;
     EXPECT_EQ(refused.body.at("error").at("param"), "version") << body;

@@ -19,48 +19,23 @@ Result<Json> shown(const Result<catalog::Entry>& entry, std::string& resource) {
   return catalog::to_json(*entry);
 }
 
-bool is_refusal(Code code) {
-  return code == Code::invalid_argument || code == Code::not_found || code == Code::already_exists;
-}
-
 }  // namespace
 
 CatalogService::CatalogService(catalog::Catalog& catalog, audit::Log& log, const Clock& clock,
                                catalog::InUse in_use)
     : catalog_(catalog), log_(log), clock_(clock), in_use_(std::move(in_use)) {}
 
-// Intent, body, result. The body may say better what the record is about.
+// The body may say better what the record is about.
 template <class Body>
-Result<Json> CatalogService::audited(const identity::Actor& actor, const char* action,
+Result<Json> CatalogService::audited(const identity::Actor& actor, const char* name,
                                      audit::Operation operation, std::string resource,
                                      const Body& body) {
-  audit::Record record;
-  record.operation = operation;
-  record.request_id = actor.request_id;
-  record.tenant = actor.tenant.value();
-  record.operator_id = actor.operator_id;
-  record.key_id = actor.key_id;
-  record.role = actor.role;
-  record.authentication = actor.authentication;
-  record.ip_address = actor.ip_address;
-  record.action = action;
-  record.resource = resource;
-  record.reason = identity::detail_of(actor, "");
-  TRY(record.intent_sequence, log_.append_and_wait(record));
-  if (actor.on_record) {
-    *actor.on_record = true;
-  }
-  Result<Json> done = body(resource);
-  record.phase = audit::Phase::result;
-  record.resource = resource;
-  record.outcome = done                            ? audit::Outcome::success
-                   : is_refusal(done.error().code) ? audit::Outcome::refused
-                                                   : audit::Outcome::failed;
-  if (!done) {
-    record.reason = code_name(done.error().code);
-  }
-  TRY([[maybe_unused]] const std::uint64_t written, log_.append_and_wait(std::move(record)));
-  return done;
+  const identity::AppendAudit append = [this](audit::Record record) {
+    return log_.append_and_wait(std::move(record));
+  };
+  return identity::audited<Json>(
+      append, actor, {operation, name, std::move(resource), ""},
+      [&](identity::AuditedAction& action) { return body(action.resource); });
 }
 
 Result<Json> CatalogService::list(const identity::Actor& actor) {

@@ -35,7 +35,7 @@ class CatalogService {
 
  private:
   template <class Body>
-  Result<Json> audited(const identity::Actor& actor, const char* action, audit::Operation operation,
+  Result<Json> audited(const identity::Actor& actor, const char* name, audit::Operation operation,
                        std::string resource, const Body& body);
 
   catalog::Catalog& catalog_;

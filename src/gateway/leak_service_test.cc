@@ -116,6 +116,7 @@ TEST_F(LeakServiceTest, ARecordThatCouldNotBeMadeIsMadeByTheNextReport) {
 
 TEST_F(LeakServiceTest, TwoReportsAtOnceAreOneIncident) {
   const auto leaks = service();
+  ASSERT_TRUE(successors_.issue(ScratchServer::boss(), "default", "shop", 365));
   const std::string key = key_of("shop");
   const OpenLeak first = withdraw(*leaks, key);
   const OpenLeak second = withdraw(*leaks, key);
@@ -123,6 +124,9 @@ TEST_F(LeakServiceTest, TwoReportsAtOnceAreOneIncident) {
   const auto other = finish(*leaks, second);
   ASSERT_TRUE(one && other);
   EXPECT_EQ(one->at("incident"), other->at("incident"));
+  EXPECT_EQ(one->at("successor"), other->at("successor")) << "the same key waits";
+  EXPECT_NE(one->at("successor").at("how").get<std::string>().find("/v1/keys/successor"),
+            std::string::npos);
   EXPECT_EQ(leaks->list(ScratchServer::boss())->size(), 1U);
 }
 

@@ -1,5 +1,7 @@
 #include "gateway/people_admin.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 
@@ -9,14 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using identity::PersonName;
-
-PersonName named(const identity::Actor& actor, const std::string& argument) {
-  const std::size_t slash = argument.find('/');
-  if (slash == std::string::npos) {
-    return {.tenant = actor.tenant.value(), .name = argument};
-  }
-  return {.tenant = argument.substr(0, slash), .name = argument.substr(slash + 1)};
-}
 
 Json person_json(const identity::PersonInfo& person) {
   Json json = {{"name", person.who.name},
@@ -56,88 +50,108 @@ Json list_json(const std::vector<T>& list, const ToJson& to_json) {
   return {{"object", "list"}, {"data", std::move(data)}};
 }
 
-Result<Json> object_in(const std::string& body, std::initializer_list<std::string_view> fields) {
-  wire::RequestReader reader;
-  auto read = reader.object(body);
-  if (!read) {
-    return fail(Code::invalid_argument, read.error().message);
+template <class T, class ToJson>
+wire::OrRefusal<Json> answered(const Result<T>& result, const ToJson& to_json) {
+  if (!result) {
+    return std::unexpected(wire::to_field_refusal(result.error()));
   }
-  Json request = *std::move(read);
+  return Json(to_json(*result));
+}
+
+// `fields`: those that there are; another one is refused, as it may be a misspelt one.
+wire::OrRefusal<Json> object_in(const std::string& body,
+                                std::initializer_list<std::string_view> fields) {
+  wire::RequestReader reader;
+  TRY(Json request, reader.object(body));
   std::string known;
   for (const std::string_view field : fields) {
     known += (known.empty() ? "" : ", ") + std::string(field);
   }
   for (const auto& [name, value] : request.items()) {
     if (std::ranges::find(fields, name) == fields.end()) {
-      return fail(Code::invalid_argument,
-                  name.substr(0, 64) + ": is no field here; the fields are " + known);
+      return std::unexpected(wire::invalid(
+          name.substr(0, 64), fmt::format("'{}' is no field here; the fields are {}.", name, known),
+          "unsupported_parameter"));
     }
   }
   return request;
 }
 
-Result<std::optional<std::string>> text_in(const Json& request, const char* name) {
+wire::OrRefusal<std::optional<std::string>> text_in(const Json& request, const char* name) {
   const auto found = request.find(name);
   if (found == request.end()) {
     return std::nullopt;
   }
   if (!found->is_string()) {
-    return fail(Code::invalid_argument, std::string(name) + ": must be a string");
+    return std::unexpected(
+        wire::invalid(name, fmt::format("'{}' must be a string.", name), "invalid_type"));
   }
   return found->get<std::string>();
 }
 
-Result<std::optional<identity::Role>> role_in(const Json& request) {
+wire::OrRefusal<std::optional<identity::Role>> role_in(const Json& request) {
   TRY(const auto text, text_in(request, "role"));
   if (!text) {
     return std::nullopt;
   }
-  TRY(const identity::Role role, identity::parse_role(*text));
-  return role;
+  const auto role = identity::parse_role(*text);
+  if (!role) {
+    return std::unexpected(wire::to_field_refusal(role.error()));
+  }
+  return *role;
 }
 
-Result<Json> create(identity::People& people, const identity::Actor& actor,
-                    const std::string& body) {
+wire::Refusal missing(const char* name) {
+  return wire::invalid(name, fmt::format("'{}' is missing.", name), "missing_required_parameter");
+}
+
+}  // namespace
+
+wire::OrRefusal<identity::CreatePerson> create_person_of(const TenantId& own,
+                                                         const std::string& body) {
   TRY(const Json request, object_in(body, {"name", "tenant", "role", "label"}));
   TRY(auto name, text_in(request, "name"));
   TRY(auto tenant, text_in(request, "tenant"));
   TRY(const auto role, role_in(request));
   TRY(auto label, text_in(request, "label"));
   if (!name) {
-    return fail(Code::invalid_argument, "name: is missing");
+    return std::unexpected(missing("name"));
   }
   if (!role) {
-    return fail(Code::invalid_argument, "role: is missing; one of user, operator, admin, auditor");
+    return std::unexpected(missing("role"));
   }
-  TRY(const identity::PersonWithPassword made,
-      people.create(actor, {.who = {.tenant = std::move(tenant).value_or(actor.tenant.value()),
-                                    .name = *std::move(name)},
-                            .role = *role,
-                            .label = std::move(label).value_or("")}));
-  return given_json(made);
+  return identity::CreatePerson{
+      .who = {.tenant = std::move(tenant).value_or(own.value()), .name = *std::move(name)},
+      .role = *role,
+      .label = std::move(label).value_or("")};
 }
 
-Result<Json> change(identity::People& people, const identity::Actor& actor, const PersonName& who,
-                    const std::string& body) {
+wire::OrRefusal<identity::ChangePerson> change_person_of(const std::string& body) {
   TRY(const Json request, object_in(body, {"role", "label", "disabled"}));
   if (request.empty()) {
-    return fail(Code::invalid_argument,
-                "nothing is to be changed; name at least one of role, label, disabled");
+    return std::unexpected(
+        wire::invalid("", "Nothing is to be changed; name at least one of role, label, disabled."));
   }
   identity::ChangePerson change;
   TRY(change.role, role_in(request));
   TRY(change.label, text_in(request, "label"));
   if (const auto disabled = request.find("disabled"); disabled != request.end()) {
     if (!disabled->is_boolean()) {
-      return fail(Code::invalid_argument, "disabled: must be true or false");
+      return std::unexpected(
+          wire::invalid("disabled", "'disabled' must be true or false.", "invalid_type"));
     }
     change.disabled = disabled->get<bool>();
   }
-  TRY(const identity::PersonInfo person, people.change(actor, who, change));
-  return person_json(person);
+  return change;
 }
 
-}  // namespace
+PersonName person_named(const TenantId& own, const std::string& argument) {
+  const std::size_t slash = argument.find('/');
+  if (slash == std::string::npos) {
+    return {.tenant = own.value(), .name = argument};
+  }
+  return {.tenant = argument.substr(0, slash), .name = argument.substr(slash + 1)};
+}
 
 bool is_people(Handler handler) {
   switch (handler) {
@@ -164,43 +178,47 @@ Json session_json(const identity::SessionInfo& session) {
           {"address", session.place.address},
           {"opened_at", session.opened_ms / 1000},
           {"used_at", session.used_ms / 1000},
+          {"idle_until", session.idle_ends_ms / 1000},
           {"expires_at", session.ends_ms / 1000}};
 }
 
-Result<Json> act_on_people(const PeopleDesk& desk, Handler handler, const identity::Actor& actor,
-                           const std::string& argument, const std::string& body) {
+wire::OrRefusal<Json> act_on_people(const PeopleDesk& desk, Handler handler,
+                                    const identity::Actor& actor, const std::string& argument,
+                                    const std::string& body) {
   identity::People& people = desk.people;
-  const PersonName who = named(actor, argument);
+  const PersonName who = person_named(actor.tenant, argument);
   switch (handler) {
-    case Handler::create_person:
-      return create(people, actor, body);
-    case Handler::list_people: {
-      TRY(const auto list, people.list(actor));
-      return list_json(list, person_json);
+    case Handler::create_person: {
+      TRY(const identity::CreatePerson request, create_person_of(actor.tenant, body));
+      return answered(people.create(actor, request), given_json);
     }
-    case Handler::show_person: {
-      TRY(const identity::PersonInfo person, people.show(actor, who));
-      return person_json(person);
+    case Handler::list_people:
+      return answered(people.list(actor),
+                      [](const auto& list) { return list_json(list, person_json); });
+    case Handler::show_person:
+      return answered(people.show(actor, who), person_json);
+    case Handler::change_person: {
+      TRY(const identity::ChangePerson change, change_person_of(body));
+      return answered(people.change(actor, who, change), person_json);
     }
-    case Handler::change_person:
-      return change(people, actor, who, body);
-    case Handler::reset_person_password: {
-      TRY(const identity::PersonWithPassword person, people.reset_password(actor, who));
-      return given_json(person);
-    }
-    case Handler::sign_person_out: {
-      TRY(const std::size_t ended, people.sign_out(actor, who));
-      return Json{{"name", who.name}, {"tenant", who.tenant}, {"sessions_ended", ended}};
-    }
-    case Handler::remove_person:
-      CHECK_OK(people.remove(actor, who));
+    case Handler::reset_person_password:
+      return answered(people.reset_password(actor, who), given_json);
+    case Handler::sign_person_out:
+      return answered(people.sign_out(actor, who), [&](std::size_t ended) {
+        return Json{{"name", who.name}, {"tenant", who.tenant}, {"sessions_ended", ended}};
+      });
+    case Handler::remove_person: {
+      const auto removed = people.remove(actor, who);
+      if (!removed) {
+        return std::unexpected(wire::to_field_refusal(removed.error()));
+      }
       return Json{{"name", who.name}, {"tenant", who.tenant}, {"state", "removed"}};
-    case Handler::list_sessions: {
-      TRY(const auto open, people.sessions(actor));
-      return list_json(open, session_json);
     }
+    case Handler::list_sessions:
+      return answered(people.sessions(actor),
+                      [](const auto& list) { return list_json(list, session_json); });
     default:
-      return fail(Code::internal, "no such action");
+      return std::unexpected(wire::to_refusal({Code::internal, "no such action"}));
   }
 }
 
@@ -212,7 +230,7 @@ Response answer_people(const Services& services, const identity::Actor& actor,
   const auto answer =
       act_on_people(*services.people_desk, call.route->handler, actor, call.argument, call.body);
   return answer ? Response{.body = answer->dump(-1, ' ', false, Json::error_handler_t::replace)}
-                : to_response(wire::to_field_refusal(answer.error()));
+                : to_response(answer.error());
 }
 
 }  // namespace deepmoat::gateway

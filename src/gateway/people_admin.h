@@ -28,10 +28,18 @@ struct PeopleDesk {
 // On the database's thread. `argument`: "TENANT/NAME", or the name of somebody of the actor's own
 // tenant. `body`: as a call has it; a field that is not known is refused.
 // REQUIRES: is_people(handler).
-[[nodiscard]] Result<nlohmann::ordered_json> act_on_people(const PeopleDesk& desk, Handler handler,
-                                                           const identity::Actor& actor,
-                                                           const std::string& argument,
-                                                           const std::string& body);
+[[nodiscard]] wire::OrRefusal<nlohmann::ordered_json> act_on_people(const PeopleDesk& desk,
+                                                                    Handler handler,
+                                                                    const identity::Actor& actor,
+                                                                    const std::string& argument,
+                                                                    const std::string& body);
+
+// What the routes take, for whoever has to read it before it is done. `own`: the tenant of whoever
+// calls.
+[[nodiscard]] wire::OrRefusal<identity::CreatePerson> create_person_of(const TenantId& own,
+                                                                       const std::string& body);
+[[nodiscard]] wire::OrRefusal<identity::ChangePerson> change_person_of(const std::string& body);
+[[nodiscard]] identity::PersonName person_named(const TenantId& own, const std::string& argument);
 
 [[nodiscard]] Response answer_people(const Services& services, const identity::Actor& actor,
                                      const ReceivedCall& call);

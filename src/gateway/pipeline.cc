@@ -162,7 +162,7 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
       co_await refuse(std::move(held).error(), route_taken.errors, responder, trail);
       co_return;
     }
-    trail.count(held->status, "");
+    trail.count(held->status, held->error_code);
     co_await responder.send(*std::move(held));
     co_return;
   }

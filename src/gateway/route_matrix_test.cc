@@ -320,6 +320,7 @@ class RouteMatrix : public testing::Test {
                                     .secrets = secrets_,
                                     .keys = server_.keys(),
                                     .factors = *server_.services().second_factors,
+                                    .sessions = server_.services().people_desk->sessions,
                                     .tls_folder = server_.folder() / "tls",
                                     .clock = clock_}};
   LeakService leaks_{{.database = server_.database(),

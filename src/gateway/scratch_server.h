@@ -164,10 +164,11 @@ class ScratchServer {
                                     .secrets = secrets_,
                                     .keys = *keys_,
                                     .factors = *factors_,
+                                    .sessions = sessions_,
                                     .tls_folder = folder_ / "tls",
                                     .clock = clock_});
     people_ = std::make_unique<identity::People>(
-        *database_, append, authenticator_, sessions_, secrets_, clock_,
+        *database_, append, authenticator_, *factors_, sessions_, secrets_, clock_,
         crypto::PasswordCost{.memory_kib = 64, .passes = 1});
     sign_in_ = std::make_unique<identity::SignIn>(append, authenticator_, *people_, *factors_,
                                                   *successors_, sessions_, clock_);

@@ -20,7 +20,7 @@ using identity::PasswordProof;
 using identity::SignIn;
 using identity::SignInAttempt;
 
-constexpr int kWaitingMax = 16;  // hashes take 0.1 s each, one after the other
+constexpr int kWaitingMax = 16;  // hashes take 0.2 s each, one after the other
 
 identity::SessionPlace place_of(const ReceivedCall& call) {
   return {.address = call.address,
@@ -47,26 +47,27 @@ wire::Refusal sign_in_refusal(const Error& error) {
   return refusal;
 }
 
-// What can be said before anything is looked at.
-wire::OrRefusal<> may_try(const ReceivedCall& call, const Services& services) {
-  CHECK_OK(may_prove(call, services));
-  if (services.people_desk == nullptr) {
-    return std::unexpected(wire::to_refusal({Code::unavailable, "nobody signs in to this server"}));
+wire::OrRefusal<OpenedSession> or_refusal(Result<OpenedSession> opened) {
+  if (!opened) {
+    return std::unexpected(sign_in_refusal(opened.error()));
   }
-  if (services.sign_ins_waiting.load() >= kWaitingMax) {
-    return std::unexpected(
-        wire::Refusal{.status = 503,
-                      .type = "service_unavailable_error",
-                      .code = "sign_in_busy",
-                      .message = "Too many people sign in at this moment; try again.",
-                      .retry_after_s = 2});
-  }
-  return {};
+  return *std::move(opened);
+}
+
+wire::Refusal busy() {
+  return {.status = 503,
+          .type = "service_unavailable_error",
+          .code = "sign_in_busy",
+          .message = "Too many people sign in at this moment; try again.",
+          .retry_after_s = 2};
 }
 
 // Without a password: a certificate has come, and only the name is of use.
 wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call, const Services& services) {
-  CHECK_OK(may_try(call, services));
+  CHECK_OK(may_prove(call, services));
+  if (services.people_desk == nullptr) {
+    return std::unexpected(wire::to_refusal({Code::unavailable, "nobody signs in to this server"}));
+  }
   wire::RequestReader reader;
   auto request = reader.sign_in(call.body);
   wipe(std::as_writable_bytes(std::span(call.body)));
@@ -79,10 +80,9 @@ wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call, const Services& 
       .one_time_password = std::move(request->one_time_password),
       .new_password = std::move(request->new_password),
       .address = call.address,
-      .request_id = call.request_id.value()};
-  const bool by_certificate = attempt.password.empty() && call.certified;
-  const Result<> formed = by_certificate ? Result<>() : identity::check_form(attempt);
-  if (!formed) {
+      .request_id = call.request_id.value(),
+      .on_record = std::make_shared<std::atomic<bool>>(false)};
+  if (const auto formed = identity::check_form(attempt, call.certified.has_value()); !formed) {
     return std::unexpected(wire::to_field_refusal(formed.error()));
   }
   return attempt;
@@ -91,27 +91,33 @@ wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call, const Services& 
 // A place among those who wait for their password to be hashed.
 class Waiting {
  public:
-  explicit Waiting(std::atomic<int>& count) : count_(count) { ++count_; }
+  explicit Waiting(std::atomic<int>& count) : count_(count), taken_(++count <= kWaitingMax) {}
   ~Waiting() { --count_; }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
+  [[nodiscard]] bool taken() const { return taken_; }
 
  private:
   std::atomic<int>& count_;
+  const bool taken_;
 };
 
+using Attempt = std::shared_ptr<const SignInAttempt>;
+
 // The three steps on their threads.
-asio::awaitable<Result<OpenedSession>> by_password(SignInAttempt made, Services& services) {
+asio::awaitable<wire::OrRefusal<OpenedSession>> by_password(Attempt attempt, Services& services) {
   const Waiting waiting(services.sign_ins_waiting);
+  if (!waiting.taken()) {
+    co_return std::unexpected(busy());
+  }
   SignIn& sign_in = services.people_desk->sign_in;
-  const auto attempt = std::make_shared<const SignInAttempt>(std::move(made));
   std::move_only_function<Result<std::string>()> begin = [=, &sign_in] {
     return sign_in.begin(*attempt);
   };
   Result<std::string> hash =
       co_await run_blocking<Result<std::string>>(services.blocking, std::move(begin));
   if (!hash) {
-    co_return std::unexpected(hash.error());
+    co_return std::unexpected(sign_in_refusal(hash.error()));
   }
   std::move_only_function<Result<PasswordProof>()> prove = [=, &sign_in, held = *hash] {
     return sign_in.prove(*attempt, held);
@@ -119,28 +125,32 @@ asio::awaitable<Result<OpenedSession>> by_password(SignInAttempt made, Services&
   const Result<PasswordProof> proof =
       co_await run_blocking<Result<PasswordProof>>(*services.sign_ins, std::move(prove));
   if (!proof) {
-    co_return std::unexpected(proof.error());
+    co_return std::unexpected(sign_in_refusal(proof.error()));
   }
   std::move_only_function<Result<OpenedSession>()> finish = [=, &sign_in, found = *proof] {
     return sign_in.finish(*attempt, found);
   };
   Result<OpenedSession> opened =
       co_await run_blocking<Result<OpenedSession>>(services.blocking, std::move(finish));
-  co_return opened;
+  co_return or_refusal(std::move(opened));
 }
 
-asio::awaitable<Result<OpenedSession>> by_certificate(identity::PersonName name,
-                                                      const ReceivedCall& call,
-                                                      Services& services) {
+// Whoever may be the second person proves himself by two things where there have to be two: an
+// administrator can have a certificate of anybody issued, and would be the second one himself.
+asio::awaitable<wire::OrRefusal<OpenedSession>> by_certificate(Attempt attempt,
+                                                               identity::CertifiedClient certified,
+                                                               Services& services) {
   SignIn& sign_in = services.people_desk->sign_in;
+  const bool two_persons = services.config.get()->approval.two_persons;
   std::move_only_function<Result<OpenedSession>()> work =
-      [&sign_in, name = std::move(name), certified = *call.certified, address = call.address,
-       request_id = call.request_id.value()] {
-        return sign_in.with_certificate(name, certified, address, request_id);
+      [&sign_in, attempt, certified = std::move(certified), two_persons] {
+        return sign_in.with_certificate(*attempt, certified, [two_persons](identity::Role role) {
+          return !two_persons || !may_approve(role);
+        });
       };
   Result<OpenedSession> opened =
       co_await run_blocking<Result<OpenedSession>>(services.blocking, std::move(work));
-  co_return opened;
+  co_return or_refusal(std::move(opened));
 }
 
 wire::Refusal no_session() {
@@ -155,17 +165,26 @@ wire::Refusal no_session() {
 
 asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Services& services) {
   AuditTrail trail(services, services.metrics, call);
-  auto attempt = read_attempt(call, services);
-  if (!attempt) {
-    co_await refuse(std::move(attempt).error(), call.route->errors, responder, trail);
+  auto read = read_attempt(call, services);
+  if (!read) {
+    co_await refuse(std::move(read).error(), call.route->errors, responder, trail);
     co_return;
   }
-  // From here on the intent and the result are the service's.
-  Result<OpenedSession> opened = fail(Code::internal, "");
+  const auto attempt = std::make_shared<const SignInAttempt>(*std::move(read));
+  wire::OrRefusal<OpenedSession> opened = std::unexpected(busy());
   if (attempt->password.empty()) {
-    opened = co_await by_certificate(std::move(attempt->who), call, services);
+    opened = co_await by_certificate(attempt, *call.certified, services);
   } else {
-    opened = co_await by_password(*std::move(attempt), services);
+    opened = co_await by_password(attempt, services);
+  }
+  if (!opened) {
+    if (opened.error().status == 401) {
+      services.failures.record_failure(call.address, call.received_ns);
+    }
+    if (!*attempt->on_record) {  // it came to nothing before there was anything to record
+      co_await refuse(std::move(opened).error(), call.route->errors, responder, trail);
+      co_return;
+    }
   }
   Response response;
   if (opened) {
@@ -173,12 +192,9 @@ asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Se
     body["token"] = opened->token.reveal();
     response.body = body.dump();
   } else {
-    if (opened.error().code == Code::unauthenticated) {
-      services.failures.record_failure(call.address, call.received_ns);
-    }
-    response = to_response(sign_in_refusal(opened.error()));
+    response = to_response(opened.error());
   }
-  trail.count(response.status, "");
+  trail.count(response.status, response.error_code);
   co_await responder.send(std::move(response));
 }
 

@@ -20,7 +20,7 @@ asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Se
 [[nodiscard]] std::optional<identity::Principal> principal_of_session(const ReceivedCall& call,
                                                                       const Services& services);
 
-// The two other routes. 404 for a caller with a key. On the blocking thread.
+// The two other routes. 404 for a caller with a key. The second on the blocking thread.
 [[nodiscard]] Response show_session(const Services& services, const identity::Principal& principal);
 [[nodiscard]] Response end_session(const Services& services, const identity::Actor& actor,
                                    const identity::Principal& principal);

@@ -141,7 +141,7 @@ asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
   } else {
     response = to_response(fetched.error());
   }
-  trail.count(response.status, "");
+  trail.count(response.status, response.error_code);
   co_await responder.send(std::move(response));
 }
 

@@ -23,7 +23,6 @@ constexpr std::string_view kLocalPrefix = "local:";  // no client's name holds a
 constexpr std::size_t kIdRandomBytes = 12;
 constexpr std::size_t kIdBytes = 4 + 2 * kIdRandomBytes;
 constexpr std::int64_t kShownMax = 500;
-constexpr std::int64_t kReadMax = 10'000;
 constexpr std::int64_t kHourMs = 60LL * 60 * 1000;
 constexpr UnixMillis kKeptMs = 90 * kDayMs;
 
@@ -158,7 +157,7 @@ Approvals::Approvals(store::Database& database, AppendAudit append,
       people_(database, secrets),
       append_(std::move(append)),
       authenticator_(authenticator),
-      rows_(crypto::derive_secret(secrets.signing, kRowPurpose)),
+      rows_(secrets, kRowPurpose),
       clock_(clock) {}
 
 // A clock that is set back gives nothing more time.
@@ -167,17 +166,11 @@ UnixMillis Approvals::now_ms() const {
 }
 
 std::string Approvals::row_mac(const store::ApprovalRow& row) const {
-  std::string bytes;
-  for (const std::string_view text :
-       {row.approval_id, row.tenant, row.operator_id, row.key_id, row.role, row.authentication,
-        row.ip_address, row.scopes, row.route, row.argument, row.body, row.action, row.resource,
-        row.state, row.decided_tenant, row.decided_by, row.decided_key_id, row.reason}) {
-    crypto::put_text(bytes, text);
-  }
-  for (const std::int64_t number : {row.created_ms, row.expires_ms, row.decided_ms, row.status}) {
-    crypto::put_number(bytes, number);
-  }
-  return to_hex(crypto::view(rows_({bytes})));
+  return rows_.mac(
+      {row.approval_id, row.tenant, row.operator_id, row.key_id, row.role, row.authentication,
+       row.ip_address, row.scopes, row.route, row.argument, row.body, row.action, row.resource,
+       row.state, row.decided_tenant, row.decided_by, row.decided_key_id, row.reason},
+      {row.created_ms, row.expires_ms, row.decided_ms, row.status});
 }
 
 Approval Approvals::approval_of(store::ApprovalRow row) const {
@@ -209,11 +202,11 @@ Result<Approval> Approvals::find(const Actor& actor, const std::string& id) {
 }
 
 Result<Approval> Approvals::find_waiting(const Actor& actor, const HeldCall& call) {
-  TRY(std::vector<store::ApprovalRow> rows, table_.list(kReadMax));
+  TRY(std::vector<store::ApprovalRow> rows, table_.list_waiting(actor.tenant.value()));
   std::size_t waiting = 0;
   for (store::ApprovalRow& row : rows) {
     Approval approval = approval_of(std::move(row));
-    if (approval.state != ApprovalState::waiting || approval.row.tenant != actor.tenant.value()) {
+    if (approval.state != ApprovalState::waiting) {  // its time is over, or it was altered
       continue;
     }
     const store::ApprovalRow& held = approval.row;
@@ -279,18 +272,19 @@ Result<Approval> Approvals::request(const Actor& actor, const HeldCall& call, st
 
 Result<std::vector<Approval>> Approvals::list(const Actor& actor) {
   using List = std::vector<Approval>;
-  return audited<List>(
-      append_, actor, {audit::Operation::read, "approval.list", "", ""},
-      [&](AuditedAction&) -> Result<List> {
-        TRY(std::vector<store::ApprovalRow> rows, table_.list(kReadMax));
-        List approvals;
-        for (store::ApprovalRow& row : rows) {
-          if (reaches(actor.tenant, TenantId(row.tenant)) && approvals.size() < kShownMax) {
-            approvals.push_back(approval_of(std::move(row)));
-          }
-        }
-        return approvals;
-      });
+  return audited<List>(append_, actor, {audit::Operation::read, "approval.list", "", ""},
+                       [&](AuditedAction&) -> Result<List> {
+                         const bool all = actor.tenant.value() == kHomeTenant;
+                         TRY(std::vector<store::ApprovalRow> rows,
+                             table_.list(all ? std::string() : actor.tenant.value(), kShownMax));
+                         List approvals;
+                         for (store::ApprovalRow& row : rows) {
+                           if (reaches(actor.tenant, TenantId(row.tenant))) {
+                             approvals.push_back(approval_of(std::move(row)));
+                           }
+                         }
+                         return approvals;
+                       });
 }
 
 // Names both persons, and what it is about, where there is such a thing.
@@ -367,11 +361,14 @@ Result<Approval> Approvals::approve(const Actor& actor, const std::string& id,
 Result<Approval> Approvals::refuse(const Actor& actor, const std::string& id,
                                    const Permitted& permitted, const std::string& reason) {
   AuditedAction action = decision("approval.refuse", actor, id);
-  action.detail += (action.detail.empty() ? "" : ": ") + reason.substr(0, kReasonBytesMax);
+  const Result<> reason_good = check_text("reason", reason, kReasonBytesMax);
+  if (reason_good) {
+    action.detail += (action.detail.empty() ? "" : ": ") + reason;
+  }
   const auto body = [&](AuditedAction&) -> Result<Approval> {
-    if (reason.empty() || reason.size() > kReasonBytesMax) {
-      return fail(Code::invalid_argument,
-                  fmt::format("reason: must be 1 to {} bytes", kReasonBytesMax));
+    CHECK_OK(reason_good);
+    if (reason.empty()) {
+      return fail(Code::invalid_argument, "reason: say why it is refused");
     }
     TRY(Approval approval, find(actor, id));
     if (approval.state == ApprovalState::altered) {

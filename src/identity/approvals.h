@@ -21,6 +21,7 @@
 #include "identity/audited_action.h"
 #include "identity/authenticator.h"
 #include "identity/person_rows.h"
+#include "identity/row_seal.h"
 #include "store/approval_table.h"
 #include "store/database.h"
 
@@ -114,7 +115,7 @@ class Approvals {
   PersonRows people_;
   AppendAudit append_;
   const Authenticator& authenticator_;
-  crypto::HmacSha256 rows_;
+  RowSeal rows_;
   const Clock& clock_;
 };
 

@@ -160,6 +160,16 @@ Texts split(std::string_view text) {
   return list;
 }
 
+Texts all_plain_or_quoted(const Texts& list) {
+  Texts texts;
+  for (const std::string& entry : list) {
+    texts.push_back(plain_or_quoted(entry));
+  }
+  return texts;
+}
+
+}  // namespace
+
 void add_to(std::string& summary, std::string_view name, std::string_view value) {
   summary += fmt::format("{}{}={}", summary.empty() ? "" : "; ", name, value);
 }
@@ -172,16 +182,6 @@ std::string plain_or_quoted(std::string_view text) {
   });
   return plain ? std::string(text) : fmt::format("{:?}", text);
 }
-
-Texts all_plain_or_quoted(const Texts& list) {
-  Texts texts;
-  for (const std::string& entry : list) {
-    texts.push_back(plain_or_quoted(entry));
-  }
-  return texts;
-}
-
-}  // namespace
 
 Result<> check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {
   if (text.size() > bytes_max || !is_printable(text)) {

@@ -94,6 +94,11 @@ struct KeyRules {
 void put_attributes(const KeyAttributes& attributes, store::KeyRow& row);
 [[nodiscard]] KeyAttributes attributes_of(const store::KeyRow& row);
 
+// "name=value; name=value", for an audit record that says what a change set.
+void add_to(std::string& summary, std::string_view name, std::string_view value);
+// In quotes where it could be taken for more than one value: the record is evidence.
+[[nodiscard]] std::string plain_or_quoted(std::string_view text);
+
 // Free text of people that ends up in terminals and logs: is_printable() (base/printable.h).
 [[nodiscard]] Result<> check_text(std::string_view field, std::string_view text,
                                   std::size_t bytes_max);

@@ -45,17 +45,14 @@ Result<Secret> make_password() {
 
 std::string summary_of(const ChangePerson& change) {
   std::string text;
-  const auto add = [&](std::string_view field, std::string_view value) {
-    text += (text.empty() ? "" : "; ") + std::string(field) + "=" + std::string(value);
-  };
   if (change.role) {
-    add("role", role_name(*change.role));
-  }
-  if (change.label) {
-    add("label", *change.label);
+    add_to(text, "role", role_name(*change.role));
   }
   if (change.disabled) {
-    add("disabled", *change.disabled ? "true" : "false");
+    add_to(text, "disabled", *change.disabled ? "true" : "false");
+  }
+  if (change.label) {
+    add_to(text, "label", plain_or_quoted(*change.label));
   }
   return text;
 }
@@ -80,11 +77,12 @@ Result<> check_password(std::string_view field, std::string_view name, const Sec
 }
 
 People::People(store::Database& database, AppendAudit append, const Authenticator& authenticator,
-               Sessions& sessions, const crypto::RootSecrets& secrets, const Clock& clock,
-               crypto::PasswordCost cost)
+               SecondFactors& factors, Sessions& sessions, const crypto::RootSecrets& secrets,
+               const Clock& clock, crypto::PasswordCost cost)
     : database_(database),
       append_(std::move(append)),
       authenticator_(authenticator),
+      factors_(factors),
       sessions_(sessions),
       rows_(database, secrets),
       clock_(clock),
@@ -107,18 +105,18 @@ Result<store::PersonRow> People::find(const Actor& actor, const PersonName& who)
   return *std::move(row);
 }
 
-Result<PersonInfo> People::info_of(const store::PersonRow& row) {
-  TRY(const auto factor, database_.find_second_factor(row.tenant, row.name));
-  return PersonInfo{.who = {.tenant = row.tenant, .name = row.name},
-                    .role = row.role,
-                    .label = row.label,
-                    .must_change = row.must_change,
-                    .second_factor = factor && factor->confirmed_ms != 0,
-                    .intact = rows_.intact(row),
-                    .created_ms = row.created_ms,
-                    .password_ms = row.password_ms,
-                    .disabled_ms = row.disabled_ms,
-                    .locked_until_ms = now_ms() < row.locked_until_ms ? row.locked_until_ms : 0};
+PersonInfo People::info_of(const store::PersonRow& row) {
+  const Result<bool> factor = factors_.counts({.tenant = row.tenant, .client_id = row.name});
+  return {.who = {.tenant = row.tenant, .name = row.name},
+          .role = row.role,
+          .label = row.label,
+          .must_change = row.must_change,
+          .second_factor = factor.value_or(false),
+          .intact = rows_.intact(row),
+          .created_ms = row.created_ms,
+          .password_ms = row.password_ms,
+          .disabled_ms = row.disabled_ms,
+          .locked_until_ms = now_ms() < row.locked_until_ms ? row.locked_until_ms : 0};
 }
 
 // The row has the password's hash afterwards, and is not stored yet.
@@ -161,15 +159,14 @@ Result<PersonWithPassword> People::create(const Actor& actor, const CreatePerson
         row.tenant = who.tenant;
         row.name = who.name;
         row.role = role_name(request.role);
+        row.role_ms = now_ms();
         row.label = request.label;
         row.created_ms = now_ms();
         TRY(Secret password, give_password(row));
         CHECK_OK(database_.ensure_tenant(
             {.name = row.tenant, .organisation = "", .label = "", .created_ms = row.created_ms}));
         CHECK_OK(rows_.insert(row));
-        TRY(const auto stored, rows_.find(who));
-        TRY(PersonInfo info, info_of(*stored));
-        return PersonWithPassword{.info = std::move(info), .password = std::move(password)};
+        return PersonWithPassword{.info = info_of(row), .password = std::move(password)};
       });
 }
 
@@ -181,8 +178,7 @@ Result<std::vector<PersonInfo>> People::list(const Actor& actor) {
                           Infos infos;
                           for (const store::PersonRow& row : rows) {
                             if (reaches(actor.tenant, TenantId(row.tenant))) {
-                              TRY(PersonInfo info, info_of(row));
-                              infos.push_back(std::move(info));
+                              infos.push_back(info_of(row));
                             }
                           }
                           return infos;
@@ -212,9 +208,15 @@ Result<PersonInfo> People::change(const Actor& actor, const PersonName& who,
           return fail(Code::permission_denied,
                       "nobody changes his own role or disables himself; ask another administrator");
         }
+        const bool enables = change.disabled && !disables && row.disabled_ms != 0;
+        if (enables) {  // gives back what the role has
+          TRY(const Role role, parse_role(row.role));
+          CHECK_OK(check_grant(actor, permissions_of(role)));
+        }
         if (other_role) {
           CHECK_OK(check_grant(actor, permissions_of(*change.role)));
           row.role = role_name(*change.role);
+          row.role_ms = now_ms();
         }
         row.label = change.label.value_or(row.label);
         if (change.disabled) {
@@ -224,8 +226,7 @@ Result<PersonInfo> People::change(const Actor& actor, const PersonName& who,
           end_sessions_of(who);  // what takes a right away need not wait for the disk
         }
         CHECK_OK(rows_.update(row));
-        TRY(const store::PersonRow stored, find(actor, who));
-        return info_of(stored);
+        return info_of(row);
       });
 }
 
@@ -239,9 +240,7 @@ Result<PersonWithPassword> People::reset_password(const Actor& actor, const Pers
         TRY(Secret password, give_password(row));
         CHECK_OK(rows_.update(row));
         end_sessions_of(who);
-        TRY(const store::PersonRow stored, find(actor, who));
-        TRY(PersonInfo info, info_of(stored));
-        return PersonWithPassword{.info = std::move(info), .password = std::move(password)};
+        return PersonWithPassword{.info = info_of(row), .password = std::move(password)};
       });
 }
 

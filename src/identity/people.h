@@ -2,7 +2,7 @@
 // out, remove. A person is somebody who signs in (sign_in.h) rather than a program with a key.
 // His second factor is that of the client with his name (second_factor.h).
 //
-// Blocking, 0.1 s where a password is made; on the database's thread.
+// Blocking, 0.2 s where a password is made; on the database's thread.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,7 @@
 #include "identity/authenticator.h"
 #include "identity/person_rows.h"
 #include "identity/roles.h"
+#include "identity/second_factor.h"
 #include "identity/sessions.h"
 #include "store/database.h"
 
@@ -68,8 +69,8 @@ class People {
  public:
   // All that is referred to must outlive it. `cost`: less only in tests.
   People(store::Database& database, AppendAudit append, const Authenticator& authenticator,
-         Sessions& sessions, const crypto::RootSecrets& secrets, const Clock& clock,
-         crypto::PasswordCost cost = {});
+         SecondFactors& factors, Sessions& sessions, const crypto::RootSecrets& secrets,
+         const Clock& clock, crypto::PasswordCost cost = {});
   People(const People&) = delete;
   People& operator=(const People&) = delete;
 
@@ -100,13 +101,14 @@ class People {
  private:
   [[nodiscard]] UnixMillis now_ms() const;
   Result<store::PersonRow> find(const Actor& actor, const PersonName& who);
-  Result<PersonInfo> info_of(const store::PersonRow& row);
+  [[nodiscard]] PersonInfo info_of(const store::PersonRow& row);
   Result<Secret> give_password(store::PersonRow& row);
   std::size_t end_sessions_of(const PersonName& who);
 
   store::Database& database_;
   AppendAudit append_;
   const Authenticator& authenticator_;
+  SecondFactors& factors_;
   Sessions& sessions_;
   PersonRows rows_;
   const Clock& clock_;

@@ -102,6 +102,17 @@ TEST(People, GetNoMoreThanTheActorHas) {
   people.created(kBob, Role::user);
   EXPECT_EQ(people.people_->change(narrow, kBob, {.role = Role::admin}).error().code,
             Code::permission_denied);
+  ASSERT_TRUE(people.people_->change(people.admin(), kAlice, {.disabled = true}));
+  EXPECT_EQ(people.people_->change(narrow, kAlice, {.disabled = false}).error().code,
+            Code::permission_denied);
+}
+
+TEST(People, CannotMakeTheRecordSayMoreThanTheyDid) {
+  ScratchPeople people;
+  people.created(kAlice, Role::user);
+  ASSERT_TRUE(people.people_->change(people.admin(), kAlice, {.label = "x; role=admin"}));
+  EXPECT_EQ(people.records_.back().action, "person.change");
+  EXPECT_EQ(people.records_[people.records_.size() - 2].reason, "label=\"x; role=admin\"");
 }
 
 TEST(People, DoNotRaiseDisableOrRemoveThemselves) {
@@ -156,6 +167,7 @@ TEST(People, LoseTheirSessionsWithWhatTheyRestedOn) {
 TEST(People, WhoseRowsWereAlteredAreNobody) {
   const std::vector<std::function<void(store::PersonRow&)>> edits{
       [](auto& row) { row.role = "admin"; },
+      [](auto& row) { ++row.role_ms; },
       [](auto& row) { row.label = "x"; },
       [](auto& row) { row.password_hash += "x"; },
       [](auto& row) { row.must_change = false; },

@@ -17,21 +17,13 @@ constexpr std::string_view kPasswordPurpose = "deepmoat person password 1";
 
 PersonRows::PersonRows(store::Database& database, const crypto::RootSecrets& secrets)
     : table_(database),
-      rows_(crypto::derive_secret(secrets.signing, kRowPurpose)),
+      rows_(secrets, kRowPurpose),
       passwords_(crypto::derive_secret(secrets.pepper, kPasswordPurpose)) {}
 
 std::string PersonRows::row_mac(const store::PersonRow& row) const {
-  std::string bytes;
-  for (const std::string* text :
-       {&row.tenant, &row.name, &row.role, &row.label, &row.password_hash}) {
-    crypto::put_text(bytes, *text);
-  }
-  for (const std::int64_t number :
-       {std::int64_t{row.must_change ? 1 : 0}, row.created_ms, row.password_ms, row.disabled_ms,
-        row.failures, row.locked_until_ms}) {
-    crypto::put_number(bytes, number);
-  }
-  return to_hex(crypto::view(rows_({bytes})));
+  return rows_.mac({row.tenant, row.name, row.role, row.label, row.password_hash},
+                   {row.role_ms, row.must_change ? 1 : 0, row.created_ms, row.password_ms,
+                    row.disabled_ms, row.failures, row.locked_until_ms});
 }
 
 bool PersonRows::intact(const store::PersonRow& row) const {
@@ -53,12 +45,12 @@ Result<std::vector<store::PersonRow>> PersonRows::list() {
   return table_.list();
 }
 
-Result<> PersonRows::insert(store::PersonRow row) {
+Result<> PersonRows::insert(store::PersonRow& row) {
   row.row_mac = row_mac(row);
   return table_.insert(row);
 }
 
-Result<> PersonRows::update(store::PersonRow row) {
+Result<> PersonRows::update(store::PersonRow& row) {
   row.row_mac = row_mac(row);
   return table_.update(row);
 }

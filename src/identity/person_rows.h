@@ -12,6 +12,7 @@
 #include "crypto/hmac.h"
 #include "crypto/key_file.h"
 #include "identity/roles.h"
+#include "identity/row_seal.h"
 #include "store/people_table.h"
 
 namespace deepmoat::identity {
@@ -35,8 +36,9 @@ class PersonRows {
   Result<std::vector<store::PersonRow>> list();  // as they stand: ask intact()
   [[nodiscard]] bool intact(const store::PersonRow& row) const;
 
-  Result<> insert(store::PersonRow row);
-  Result<> update(store::PersonRow row);
+  // Both seal the row first.
+  Result<> insert(store::PersonRow& row);
+  Result<> update(store::PersonRow& row);
   Result<> erase(const PersonName& who);
 
   // What is hashed instead of the password: an HMAC of it, with whose it is. Thread-safe.
@@ -46,7 +48,7 @@ class PersonRows {
   [[nodiscard]] std::string row_mac(const store::PersonRow& row) const;
 
   store::PeopleTable table_;
-  crypto::HmacSha256 rows_;
+  RowSeal rows_;
   crypto::HmacSha256 passwords_;
 };
 

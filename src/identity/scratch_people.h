@@ -35,10 +35,12 @@ class ScratchPeople : public ScratchKeys {
                                                                  .secrets = secrets_,
                                                                  .keys = *service_,
                                                                  .factors = *factors_,
+                                                                 .sessions = *sessions_,
                                                                  .tls_folder = folder_ / "tls",
                                                                  .clock = clock_});
-    people_ = std::make_unique<People>(*database_, log, authenticator_, *sessions_, secrets_,
-                                       clock_, crypto::PasswordCost{.memory_kib = 64, .passes = 1});
+    people_ =
+        std::make_unique<People>(*database_, log, authenticator_, *factors_, *sessions_, secrets_,
+                                 clock_, crypto::PasswordCost{.memory_kib = 64, .passes = 1});
     sign_in_ = std::make_unique<SignIn>(log, authenticator_, *people_, *factors_, *successors_,
                                         *sessions_, clock_);
   }
@@ -64,7 +66,7 @@ class ScratchPeople : public ScratchKeys {
                           .new_password = Secret::copy_of(tried.new_password),
                           .address = tried.address,
                           .request_id = "req_2"};
-    CHECK_OK(check_form(attempt));
+    CHECK_OK(check_form(attempt, false));
     TRY(const std::string hash, sign_in_->begin(attempt));
     TRY(const PasswordProof proof, sign_in_->prove(attempt, hash));
     return sign_in_->finish(attempt, proof);
@@ -73,6 +75,12 @@ class ScratchPeople : public ScratchKeys {
   std::string tried(const Try& tried) {
     const auto session = sign_in(tried);
     return session ? "ok" : std::string(code_name(session.error().code));
+  }
+
+  Result<OpenedSession> sign_in_with(const PersonName& who, const CertifiedClient& certified,
+                                     bool enough = true) {
+    return sign_in_->with_certificate({.who = who, .address = "192.0.2.1", .request_id = "req_3"},
+                                      certified, [enough](Role) { return enough; });
   }
 
   CertifiedClient certify(const PersonName& who) {

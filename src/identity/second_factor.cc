@@ -4,13 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <initializer_list>
 #include <optional>
 #include <utility>
 
 #include "base/hex.h"
 #include "base/random.h"
-#include "crypto/bytes.h"
 #include "crypto/digest.h"
 #include "identity/api_key.h"
 
@@ -25,19 +23,6 @@ constexpr std::size_t kMacDigits = 64;
 constexpr std::size_t kRecoveryBytes = 10;
 constexpr std::size_t kRecoveryGroup = 4;
 constexpr std::size_t kRecoveryTextBytes = 19;
-
-// A length before every text, so that two rows never give the same bytes.
-std::string joined(std::initializer_list<std::string_view> texts,
-                   std::initializer_list<std::int64_t> numbers) {
-  std::string bytes;
-  for (const std::string_view text : texts) {
-    crypto::put_text(bytes, text);
-  }
-  for (const std::int64_t number : numbers) {
-    crypto::put_number(bytes, number);
-  }
-  return bytes;
-}
 
 // Where the secret lives. A new enrolment is a new version: the secret of an older one does not
 // open in its place.
@@ -99,8 +84,8 @@ SecondFactors::SecondFactors(store::Database& database, AppendAudit append,
       append_(std::move(append)),
       authenticator_(authenticator),
       cipher_(cipher),
-      rows_(crypto::derive_secret(secrets.signing, kRowPurpose)),
-      recovery_(crypto::derive_secret(secrets.signing, kRecoveryPurpose)),
+      rows_(secrets, kRowPurpose),
+      recovery_(secrets, kRecoveryPurpose),
       clock_(clock) {}
 
 UnixMillis SecondFactors::now_ms() const {
@@ -117,15 +102,14 @@ FactorInfo SecondFactors::info_of(const store::SecondFactorRow& row) const {
 }
 
 std::string SecondFactors::row_mac(const store::SecondFactorRow& row) const {
-  return to_hex(crypto::view(rows_({joined(
+  return rows_.mac(
       {row.tenant, row.client_id, row.algorithm, row.secret, row.recovery},
-      {row.enrolled_ms, row.confirmed_ms, row.last_counter, row.failures, row.locked_until_ms})})));
+      {row.enrolled_ms, row.confirmed_ms, row.last_counter, row.failures, row.locked_until_ms});
 }
 
 std::string SecondFactors::recovery_mac(const store::SecondFactorRow& row,
                                         std::string_view code) const {
-  return to_hex(
-      crypto::view(recovery_({joined({row.tenant, row.client_id, code}, {row.enrolled_ms})})));
+  return recovery_.mac({row.tenant, row.client_id, code}, {row.enrolled_ms});
 }
 
 Result<store::SecondFactorRow> SecondFactors::find(const FactorOwner& owner) {

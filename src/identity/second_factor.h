@@ -18,11 +18,11 @@
 #include "base/secret.h"
 #include "base/strong.h"
 #include "crypto/field_cipher.h"
-#include "crypto/hmac.h"
 #include "crypto/key_file.h"
 #include "crypto/one_time_password.h"
 #include "identity/audited_action.h"
 #include "identity/authenticator.h"
+#include "identity/row_seal.h"
 #include "store/database.h"
 
 namespace deepmoat::identity {
@@ -115,8 +115,8 @@ class SecondFactors {
   AppendAudit append_;
   const Authenticator& authenticator_;
   crypto::FieldCipher& cipher_;
-  crypto::HmacSha256 rows_;
-  crypto::HmacSha256 recovery_;
+  RowSeal rows_;
+  RowSeal recovery_;
   const Clock& clock_;
 };
 

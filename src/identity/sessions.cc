@@ -56,11 +56,16 @@ class Sessions::Impl {
   }
 
   [[nodiscard]] bool is_open(const SessionInfo& session, UnixMillis now_ms) const {
-    return now_ms < session.ends_ms && now_ms < session.used_ms + options_.idle_ms;
+    return now_ms < session.ends_ms && now_ms < session.idle_ends_ms;
+  }
+
+  void use(SessionInfo& session, UnixMillis now_ms) const {
+    session.used_ms = std::max(session.used_ms, now_ms);
+    session.idle_ends_ms = session.used_ms + options_.idle_ms;
   }
 
   // The open session of this id; null: there is none.
-  [[nodiscard]] const SessionInfo* find_open(const KeyId& id, UnixMillis now_ms) const {
+  [[nodiscard]] SessionInfo* find_open(const KeyId& id, UnixMillis now_ms) {
     const auto found = held_.find(id);
     return found != held_.end() && is_open(found->second.info, now_ms) ? &found->second.info
                                                                        : nullptr;
@@ -118,6 +123,7 @@ Result<OpenedSession> Sessions::open(const TenantId& tenant, const ClientId& nam
                    .place = std::move(place),
                    .opened_ms = now_ms,
                    .used_ms = now_ms,
+                   .idle_ends_ms = now_ms + impl_->options_.idle_ms,
                    .ends_ms = now_ms + impl_->options_.lifetime_ms};
   const std::lock_guard lock(impl_->mutex_);
   impl_->drop_ended(now_ms);
@@ -148,7 +154,7 @@ std::optional<Principal> Sessions::find(std::string_view token, const SessionPla
   if (session.place.address != place.address || !certified) {
     return std::nullopt;
   }
-  session.used_ms = std::max(session.used_ms, now_ms);
+  impl_->use(session, now_ms);
   return Principal{
       .key_id = session.id,
       .client_id = session.name,
@@ -161,9 +167,13 @@ std::optional<Principal> Sessions::find(std::string_view token, const SessionPla
       .lineage = KeyId("person/" + session.tenant.value() + "/" + session.name.value())};
 }
 
-bool Sessions::still_open(const KeyId& id, UnixMillis now_ms) const {
+bool Sessions::still_open(const KeyId& id, UnixMillis now_ms) {
   const std::lock_guard lock(impl_->mutex_);
-  return impl_->find_open(id, now_ms) != nullptr;
+  SessionInfo* session = impl_->find_open(id, now_ms);
+  if (session != nullptr) {
+    impl_->use(*session, now_ms);
+  }
+  return session != nullptr;
 }
 
 bool Sessions::end(const KeyId& id) {
@@ -175,6 +185,13 @@ std::size_t Sessions::end_all_of(const TenantId& tenant, const ClientId& name) {
   const std::lock_guard lock(impl_->mutex_);
   return std::erase_if(impl_->held_, [&](const auto& held) {
     return held.second.info.tenant == tenant && held.second.info.name == name;
+  });
+}
+
+std::size_t Sessions::end_all_with(std::string_view fingerprint) {
+  const std::lock_guard lock(impl_->mutex_);
+  return std::erase_if(impl_->held_, [&](const auto& held) {
+    return held.second.info.place.fingerprint == fingerprint;
   });
 }
 

@@ -47,6 +47,7 @@ struct SessionInfo {
   SessionPlace place;
   UnixMillis opened_ms = 0;
   UnixMillis used_ms = 0;
+  UnixMillis idle_ends_ms = 0;  // without a further call
   UnixMillis ends_ms = 0;
 };
 
@@ -71,13 +72,17 @@ class Sessions {
   // may: all that his role may but to rotate a key, which a session is not.
   [[nodiscard]] std::optional<Principal> find(std::string_view token, const SessionPlace& place,
                                               UnixMillis now_ms);
-  // Whether a call that runs may go on.
-  [[nodiscard]] bool still_open(const KeyId& id, UnixMillis now_ms) const;
+  // Whether a call that runs may go on. It is a use of the session: nobody is idle whose answer is
+  // still coming.
+  [[nodiscard]] bool still_open(const KeyId& id, UnixMillis now_ms);
 
   // False: there is none.
   bool end(const KeyId& id);
   // How many they were.
   std::size_t end_all_of(const TenantId& tenant, const ClientId& name);
+
+  // Those that the certificate has opened.
+  std::size_t end_all_with(std::string_view fingerprint);
 
   // Open ones, oldest first.
   [[nodiscard]] std::vector<SessionInfo> list(UnixMillis now_ms) const;

@@ -78,6 +78,26 @@ TEST(Sessions, EndWhenNobodyCallsAndAtTheLatestAfterTheirLifetime) {
   EXPECT_FALSE(lets_in(sessions, busy, kNowMs + 60 * kMinuteMs));
 }
 
+TEST(Sessions, AreNotIdleWhileAnAnswerRuns) {
+  Sessions sessions({.idle_ms = 15 * kMinuteMs, .lifetime_ms = 60 * kMinuteMs});
+  const OpenedSession session = opened(sessions);
+  for (int minute = 10; minute < 60; minute += 10) {
+    EXPECT_TRUE(sessions.still_open(session.info.id, kNowMs + minute * kMinuteMs)) << minute;
+  }
+  EXPECT_TRUE(lets_in(sessions, session, kNowMs + 59 * kMinuteMs));
+  EXPECT_FALSE(sessions.still_open(session.info.id, kNowMs + 60 * kMinuteMs));
+}
+
+TEST(Sessions, EndWithTheCertificateThatOpenedThem) {
+  Sessions sessions;
+  const SessionPlace certified{.address = "192.0.2.1", .fingerprint = "AB:CD"};
+  const OpenedSession by_password = opened(sessions);
+  const OpenedSession by_certificate = opened(sessions, kNowMs, certified);
+  EXPECT_EQ(sessions.end_all_with("AB:CD"), 1U);
+  EXPECT_FALSE(lets_in(sessions, by_certificate, kNowMs, certified));
+  EXPECT_TRUE(lets_in(sessions, by_password, kNowMs));
+}
+
 TEST(Sessions, AreOfThePlaceThatTheyWereOpenedFrom) {
   Sessions sessions;
   const OpenedSession session = opened(sessions);

@@ -8,14 +8,14 @@ namespace deepmoat::identity {
 
 namespace {
 
-Actor actor_of(const PersonName& who, std::string_view authentication, const std::string& address,
-               const std::string& request_id) {
+Actor actor_of(const SignInAttempt& attempt, std::string_view authentication) {
   Actor actor;
-  actor.operator_id = who.name;  // claimed, until the result says success
-  actor.tenant = TenantId(who.tenant);
+  actor.operator_id = attempt.who.name;  // claimed, until the result says success
+  actor.tenant = TenantId(attempt.who.tenant);
   actor.authentication = authentication;
-  actor.ip_address = address;
-  actor.request_id = request_id;
+  actor.ip_address = attempt.address;
+  actor.request_id = attempt.request_id;
+  actor.on_record = attempt.on_record;
   return actor;
 }
 
@@ -31,15 +31,14 @@ std::unexpected<Error> refused(AuditedAction& action, std::string why) {
               "or the person is disabled or locked (15 minutes after 5 failures).");
 }
 
-Result<> check_names(const PersonName& who) {
-  CHECK_OK(check_name("name", who.name));
-  return check_name("tenant", who.tenant);
-}
-
 }  // namespace
 
-Result<> check_form(const SignInAttempt& attempt) {
-  CHECK_OK(check_names(attempt.who));
+Result<> check_form(const SignInAttempt& attempt, bool certified) {
+  CHECK_OK(check_name("name", attempt.who.name));
+  CHECK_OK(check_name("tenant", attempt.who.tenant));
+  if (certified && attempt.password.empty()) {
+    return {};  // nothing else is looked at
+  }
   if (attempt.password.empty() || attempt.password.size() > kPasswordBytesMax) {
     return fail(Code::invalid_argument, "password: must have 1 to 256 characters");
   }
@@ -74,7 +73,10 @@ Result<std::string> SignIn::begin(const SignInAttempt& attempt) {
   if (!row && row.error().code != Code::corrupt) {  // that is for finish() to put on record
     return std::unexpected(row.error());
   }
-  return row && *row ? (*row)->password_hash : crypto::hash_of_nobody(people_.cost());
+  // Whoever cannot sign in is nobody: the answer would not say so, but the time of a guess might.
+  const bool somebody =
+      row && *row && (*row)->disabled_ms == 0 && now_ms() >= (*row)->locked_until_ms;
+  return somebody ? (*row)->password_hash : crypto::hash_of_nobody(people_.cost());
 }
 
 Result<PasswordProof> SignIn::prove(const SignInAttempt& attempt, std::string hash) const {
@@ -82,7 +84,7 @@ Result<PasswordProof> SignIn::prove(const SignInAttempt& attempt, std::string ha
   PasswordProof proof;
   proof.fits = crypto::password_fits(rows.peppered(attempt.who, attempt.password), hash);
   proof.hash = std::move(hash);
-  if (proof.fits && !attempt.new_password.empty()) {
+  if (!attempt.new_password.empty()) {  // also of one that does not fit: that would take less time
     TRY(proof.new_hash,
         crypto::hash_password(rows.peppered(attempt.who, attempt.new_password), people_.cost()));
   }
@@ -106,7 +108,7 @@ Result<> SignIn::count_failure(store::PersonRow row) {
     row.failures = 0;
     row.locked_until_ms = now_ms() + kPasswordLockMs;
   }
-  return people_.rows().update(std::move(row));
+  return people_.rows().update(row);
 }
 
 Result<OpenedSession> SignIn::open(const store::PersonRow& row, SessionPlace place,
@@ -164,31 +166,55 @@ Result<OpenedSession> SignIn::check(const SignInAttempt& attempt, const Password
   return open(row, {.address = attempt.address, .fingerprint = ""}, action);
 }
 
-Result<OpenedSession> SignIn::finish(const SignInAttempt& attempt, const PasswordProof& proof) {
-  return audited<OpenedSession>(
-      append_, actor_of(attempt.who, "password_and_otp", attempt.address, attempt.request_id),
-      opening(attempt.who), [&](AuditedAction& action) { return check(attempt, proof, action); });
+// A session of which nothing is on record is none.
+Result<OpenedSession> SignIn::on_record(const Actor& actor, const PersonName& who,
+                                        const Body& body) {
+  KeyId opened;
+  Result<OpenedSession> session = audited<OpenedSession>(
+      append_, actor, opening(who), [&](AuditedAction& action) -> Result<OpenedSession> {
+        Result<OpenedSession> made = body(action);
+        opened = made ? made->info.id : KeyId();
+        return made;
+      });
+  if (!session && !opened.value().empty()) {
+    sessions_.end(opened);
+  }
+  return session;
 }
 
-Result<OpenedSession> SignIn::with_certificate(const PersonName& who,
+Result<OpenedSession> SignIn::finish(const SignInAttempt& attempt, const PasswordProof& proof) {
+  return on_record(actor_of(attempt, "password_and_otp"), attempt.who,
+                   [&](AuditedAction& action) { return check(attempt, proof, action); });
+}
+
+Result<OpenedSession> SignIn::with_certificate(const SignInAttempt& attempt,
                                                const CertifiedClient& certified,
-                                               const std::string& address,
-                                               const std::string& request_id) {
-  CHECK_OK(check_names(who));
-  return audited<OpenedSession>(
-      append_, actor_of(who, "client_certificate", address, request_id), opening(who),
-      [&](AuditedAction& action) -> Result<OpenedSession> {
-        if (certified.tenant.value() != who.tenant || certified.client_id.value() != who.name ||
-            certified.fingerprint.empty()) {
-          return refused(action, "certificate_of_somebody_else");
-        }
-        TRY(const store::PersonRow row, person_for(who, action));
-        TRY(const bool in_force, successors_.in_force(certified));
-        if (!in_force) {
-          return refused(action, "certificate_not_in_force");
-        }
-        return open(row, {.address = address, .fingerprint = certified.fingerprint}, action);
-      });
+                                               const std::function<bool(Role)>& enough) {
+  const PersonName& who = attempt.who;
+  return on_record(actor_of(attempt, "client_certificate"), who,
+                   [&](AuditedAction& action) -> Result<OpenedSession> {
+                     if (certified.tenant.value() != who.tenant ||
+                         certified.client_id.value() != who.name || certified.fingerprint.empty()) {
+                       return refused(action, "certificate_of_somebody_else");
+                     }
+                     TRY(const store::PersonRow row, person_for(who, action));
+                     TRY(const Role role, parse_role(row.role));
+                     if (!enough(role)) {
+                       return refused(action, "certificate_not_enough");
+                     }
+                     TRY(const std::optional<UnixMillis> issued, successors_.issued_at(certified));
+                     if (!issued) {
+                       return refused(action, "certificate_not_in_force");
+                     }
+                     // Whoever had it issued may not have been allowed to for the role that the
+                     // person has now.
+                     if (*issued < row.role_ms) {
+                       return refused(action, "certificate_older_than_role");
+                     }
+                     return open(row,
+                                 {.address = attempt.address, .fingerprint = certified.fingerprint},
+                                 action);
+                   });
 }
 
 Result<> SignIn::sign_out(const Actor& actor, const KeyId& session) {

@@ -6,6 +6,9 @@
 // row lock the person for 15 minutes, across restarts, and so do five wrong one-time passwords.
 #pragma once
 
+#include <atomic>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,10 +35,12 @@ struct SignInAttempt {
   Secret new_password;            // takes the place of the old one; empty: it stays
   std::string address;            // of the peer, without port
   std::string request_id;
+  std::shared_ptr<std::atomic<bool>> on_record = {};  // Actor's
 };
 
-// The form of all that was sent. Code::invalid_argument with the field.
-[[nodiscard]] Result<> check_form(const SignInAttempt& attempt);
+// The form of all that was sent; `certified`: with a client certificate, which needs no password.
+// Code::invalid_argument with the field.
+[[nodiscard]] Result<> check_form(const SignInAttempt& attempt, bool certified);
 
 // What the slow half found out.
 struct PasswordProof {
@@ -51,10 +56,10 @@ class SignIn {
          SecondFactors& factors, Successors& successors, Sessions& sessions, const Clock& clock);
 
   // With a password, in three steps: begin() and finish() on the database's thread, prove() on
-  // another, as it takes 0.1 s.
+  // another, as it takes 0.2 s.
 
-  // The hash to hold the password against; nobody's when there is no such person. All three
-  // REQUIRE: check_form(attempt) is well.
+  // The hash to hold the password against; nobody's when there is no such person. All of
+  // this class REQUIRE: check_form(attempt) is well.
   Result<std::string> begin(const SignInAttempt& attempt);
   [[nodiscard]] Result<PasswordProof> prove(const SignInAttempt& attempt, std::string hash) const;
   // On record as "session.open". Code::unauthenticated: the one answer to all that could tell a
@@ -63,16 +68,20 @@ class SignIn {
   // is no second factor. A new password ends the person's other sessions.
   Result<OpenedSession> finish(const SignInAttempt& attempt, const PasswordProof& proof);
 
-  // With a certificate that the TLS handshake has verified. On the database's thread; on record
-  // and refused as finish() does it.
-  Result<OpenedSession> with_certificate(const PersonName& who, const CertifiedClient& certified,
-                                         const std::string& address, const std::string& request_id);
+  // With a certificate that the TLS handshake has verified, issued since the person has his role; a
+  // password in the attempt is not looked at. `enough`: whether a certificate alone will do for the
+  // role. On the database's thread; on record and refused as finish() does it.
+  Result<OpenedSession> with_certificate(const SignInAttempt& attempt,
+                                         const CertifiedClient& certified,
+                                         const std::function<bool(Role)>& enough);
 
   // The person ends his own session: "session.close".
   Result<> sign_out(const Actor& actor, const KeyId& session);
 
  private:
+  using Body = std::function<Result<OpenedSession>(AuditedAction&)>;
   [[nodiscard]] UnixMillis now_ms() const;
+  Result<OpenedSession> on_record(const Actor& actor, const PersonName& who, const Body& body);
   Result<store::PersonRow> person_for(const PersonName& who, AuditedAction& action);
   Result<> count_failure(store::PersonRow row);
   Result<OpenedSession> open(const store::PersonRow& row, SessionPlace place,

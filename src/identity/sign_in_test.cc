@@ -185,28 +185,82 @@ TEST_F(SignInTest, OpensNoSessionWithoutTheLog) {
   people_.appends_left_ = 0;
   EXPECT_EQ(tried(std::string(kChosen), next_code()), "unavailable");
   people_.appends_left_ = 1;  // the intent goes in, the result does not
+  const std::size_t before = people_.sessions_->list(people_.clock_.unix_ms()).size();
   EXPECT_EQ(tried(std::string(kChosen), next_code()), "unavailable");
+  EXPECT_EQ(people_.sessions_->list(people_.clock_.unix_ms()).size(), before);
 }
 
 TEST_F(SignInTest, TakesTheCertificateOfThePersonInItsPlace) {
   const CertifiedClient certified = people_.certify(kAlice);
-  const auto session = people_.sign_in_->with_certificate(kAlice, certified, "192.0.2.1", "req_3");
+  const auto session = people_.sign_in_with(kAlice, certified);
   ASSERT_TRUE(session) << session.error().message;
   EXPECT_EQ(session->info.place.fingerprint, certified.fingerprint);
   EXPECT_EQ(last().authentication, "client_certificate");
-  const auto code_with = [&](const PersonName& who, const CertifiedClient& shown) {
-    return people_.sign_in_->with_certificate(who, shown, "192.0.2.1", "req_4").error().code;
+  const auto refusal = [&](const PersonName& who, const CertifiedClient& shown,
+                           bool enough = true) {
+    const auto refused = people_.sign_in_with(who, shown, enough);
+    EXPECT_EQ(refused.error().code, Code::unauthenticated);
+    return last().reason;
   };
   const PersonName bob{.tenant = "default", .name = "bob"};
   people_.created(bob);
-  EXPECT_EQ(code_with(bob, certified), Code::unauthenticated);
-  EXPECT_EQ(last().reason, "certificate_of_somebody_else");
-  EXPECT_EQ(code_with({.name = "carol"}, people_.certify({.name = "carol"})),
-            Code::unauthenticated);
-  EXPECT_EQ(last().reason, "unknown_person");
+  EXPECT_EQ(refusal(bob, certified), "certificate_of_somebody_else");
+  EXPECT_EQ(refusal({.name = "carol"}, people_.certify({.name = "carol"})), "unknown_person");
+  EXPECT_EQ(refusal(kAlice, certified, false), "certificate_not_enough");
+  const UnixMillis now_ms = people_.clock_.unix_ms();
+  ASSERT_TRUE(people_.sessions_->still_open(session->info.id, now_ms));
   ASSERT_TRUE(people_.successors_->revoke(people_.admin(), certified.fingerprint));
-  EXPECT_EQ(code_with(kAlice, certified), Code::unauthenticated);
-  EXPECT_EQ(last().reason, "certificate_not_in_force");
+  EXPECT_FALSE(people_.sessions_->still_open(session->info.id, now_ms)) << "it rested on it";
+  EXPECT_EQ(refusal(kAlice, certified), "certificate_not_in_force");
+}
+
+// Who had it issued may have been allowed to for what the person was, or for nobody at all.
+TEST_F(SignInTest, TakesNoCertificateFromBeforeTheRole) {
+  const PersonName bob{.tenant = "default", .name = "bob"};
+  const CertifiedClient early = people_.certify(bob);
+  people_.clock_.advance_ms(1);
+  people_.created(bob, Role::user);
+  EXPECT_FALSE(people_.sign_in_with(bob, early));
+  EXPECT_EQ(last().reason, "certificate_older_than_role");
+  const CertifiedClient of_user = people_.certify(bob);
+  EXPECT_TRUE(people_.sign_in_with(bob, of_user));
+  people_.clock_.advance_ms(1);
+  ASSERT_TRUE(people_.people_->change(people_.admin(), bob, {.role = Role::admin}));
+  EXPECT_FALSE(people_.sign_in_with(bob, of_user));
+  EXPECT_TRUE(people_.sign_in_with(bob, people_.certify(bob)));
+}
+
+TEST_F(SignInTest, GivesACertificateOfAPersonToNobodyWhoHasLess) {
+  Actor narrow = people_.admin();
+  narrow.narrowed_to = PermissionSet();
+  narrow.narrowed_to->add(Permission::manage_keys);
+  EXPECT_EQ(people_.successors_->issue(narrow, "default", "alice", 365).error().code,
+            Code::permission_denied);
+  EXPECT_TRUE(people_.successors_->issue(narrow, "default", "some-program", 365));
+}
+
+TEST_F(SignInTest, TakesAsLongForAWrongPasswordAndForSomebodyLocked) {
+  settle_in();
+  const auto attempt = [](const std::string& password) {
+    return SignInAttempt{.who = kAlice,
+                         .password = Secret::copy_of(password),
+                         .one_time_password = "123456",
+                         .new_password = Secret::copy_of("another long password"),
+                         .address = "192.0.2.1",
+                         .request_id = "req_5"};
+  };
+  const std::string real = *people_.sign_in_->begin(attempt("x"));
+  const auto wrong = people_.sign_in_->prove(attempt("x"), real);
+  EXPECT_FALSE(wrong->fits);
+  EXPECT_FALSE(wrong->new_hash.empty()) << "two hashes, as for the right one";
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(tried("wrong password", "123456"), "unauthenticated");
+  }
+  const std::string while_locked = *people_.sign_in_->begin(attempt("x"));
+  EXPECT_NE(while_locked, real);
+  EXPECT_EQ(while_locked.size(), real.size());
+  EXPECT_FALSE(people_.sign_in_->prove(attempt(std::string(kChosen)), while_locked)->fits)
+      << "nobody learns while locked that a guess was right";
 }
 
 TEST_F(SignInTest, IsOverWhenThePersonSaysSo) {

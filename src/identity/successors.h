@@ -23,7 +23,10 @@
 #include "identity/audited_action.h"
 #include "identity/authenticator.h"
 #include "identity/key_service.h"
+#include "identity/person_rows.h"
+#include "identity/row_seal.h"
 #include "identity/second_factor.h"
+#include "identity/sessions.h"
 #include "store/client_table.h"
 
 namespace deepmoat::identity {
@@ -86,28 +89,30 @@ class Successors {
     const crypto::RootSecrets& secrets;
     KeyService& keys;
     SecondFactors& factors;
+    Sessions& sessions;
     std::filesystem::path tls_folder;  // where the CA lies (crypto/certificate.h)
     const Clock& clock;
   };
   explicit Successors(Parts parts);
 
-  // For administrators; errors as KeyService has them.
+  // For administrators; errors as KeyService has them. For a person's name, an actor with scopes
+  // must have what the person's role has.
   Result<IssuedCertificate> issue(const Actor& actor, const std::string& tenant,
                                   const std::string& client_id, std::int64_t days);
   Result<std::vector<CertificateInfo>> list(const Actor& actor);
-  // Nothing is given out for it from then on. `fingerprint`: as list() gives it.
+  // Nothing is given out for it from then on, and the sessions that it opened end. `fingerprint`:
+  // as list() gives it.
   Result<> revoke(const Actor& actor, const std::string& fingerprint);
 
-  // Whether `client`, whom a TLS handshake has proved, may be let in: its very certificate (the
-  // fingerprint) was issued to it here, and has neither been revoked nor ended, by the latest time
-  // that this installation has seen. False without a fingerprint, and for a row that was edited,
-  // copied or forged. The caller audits.
-  Result<bool> in_force(const CertifiedClient& client);
+  // When the certificate was issued to `client`, whom a TLS handshake has proved with it. None: it
+  // was not issued here to that client, was revoked, has ended by the latest time that this
+  // installation has seen, or its row was edited, copied or forged. The caller audits.
+  Result<std::optional<UnixMillis>> issued_at(const CertifiedClient& client);
 
   // Makes the next key of `old_key`'s client, with its role, label and length of life, and lets it
-  // wait. Empty, and nothing is made: the client has neither a certificate in force nor a second
-  // factor that counts, the key is not a user's or an operator's (a person hands those out), or it
-  // has a successor.
+  // wait; a second time it is the key that waits. Empty, and nothing is made: the client has
+  // neither a certificate in force nor a second factor that counts, the key is not a user's or an
+  // operator's (a person hands those out), or its successor was given out or forgotten.
   Result<std::optional<WaitingKey>> prepare(const Actor& actor, const KeyInfo& old_key);
 
   // Gives the successor of `old_key_id` out. `actor` is the client, as far as it is known.
@@ -126,6 +131,7 @@ class Successors {
   [[nodiscard]] UnixMillis now_ms() const;
   [[nodiscard]] std::string row_mac(const store::ClientCertificateRow& row) const;
   [[nodiscard]] CertificateState state_of(const store::ClientCertificateRow& row) const;
+  Result<> check_person(const Actor& actor, const PersonName& who);
   Result<bool> has_certificate(const TenantId& tenant, const ClientId& client_id);
   Result<> deposit(const KeyId& old_key_id, const CreatedKey& created);
   Result<store::SuccessorRow> waiting(const KeyId& old_key_id, const FactorOwner& owner);
@@ -133,7 +139,8 @@ class Successors {
 
   const Parts parts_;
   store::ClientTable table_;
-  crypto::HmacSha256 rows_;
+  PersonRows people_;
+  RowSeal rows_;
 };
 
 }  // namespace deepmoat::identity

@@ -18,9 +18,10 @@ const FactorOwner kShop{.tenant = "default", .client_id = "shop"};
 
 class SuccessorsTest : public testing::Test {
  protected:
-  SuccessorsTest() : successors_(parts_of(keys_, cipher_)) {}
+  SuccessorsTest() : successors_(parts_of(keys_, cipher_, sessions_)) {}
 
-  static Successors::Parts parts_of(ScratchKeys& keys, crypto::FieldCipher& cipher) {
+  static Successors::Parts parts_of(ScratchKeys& keys, crypto::FieldCipher& cipher,
+                                    Sessions& sessions) {
     return {.database = *keys.database_,
             .append = [&keys](audit::Record record) { return keys.append(std::move(record)); },
             .authenticator = keys.authenticator_,
@@ -28,6 +29,7 @@ class SuccessorsTest : public testing::Test {
             .secrets = keys.secrets_,
             .keys = *keys.service_,
             .factors = *keys.factors_,
+            .sessions = sessions,
             .tls_folder = keys.folder_ / "tls",
             .clock = keys.clock_};
   }
@@ -81,6 +83,7 @@ class SuccessorsTest : public testing::Test {
 
   ScratchKeys keys_;
   crypto::ScratchFieldCipher cipher_{Secret(std::string(32, 'r'))};
+  Sessions sessions_;
   Successors successors_;
 };
 
@@ -171,23 +174,23 @@ TEST_F(SuccessorsTest, AKeyThatWasTakenOutIsNotInItsRowAnyMore) {
 
 TEST_F(SuccessorsTest, AnEditedCertificateIsNotInForce) {
   const CertifiedClient shop = certify("shop");
-  ASSERT_TRUE(*successors_.in_force(shop));
+  ASSERT_TRUE(successors_.issued_at(shop)->has_value());
   const std::array<std::string, 4> edits{"revoked_ms = 1", "ends_ms = ends_ms + 1",
                                          "created_ms = created_ms - 1", "created_by = 'nobody'"};
   const auto intact = store::ClientTable(*keys_.database_).find_certificate(shop.fingerprint);
   for (const std::string& edit : edits) {
     run_sql("UPDATE client_certificates SET " + edit);
-    EXPECT_FALSE(*successors_.in_force(shop)) << edit;
+    EXPECT_FALSE(successors_.issued_at(shop)->has_value()) << edit;
     EXPECT_EQ(states(), std::vector{CertificateState::corrupt}) << edit;
     EXPECT_EQ(successors_.revoke(keys_.admin(), shop.fingerprint).error().code, Code::corrupt);
     run_sql("DELETE FROM client_certificates");
     ASSERT_TRUE(store::ClientTable(*keys_.database_).insert_certificate(*intact));
-    ASSERT_TRUE(*successors_.in_force(shop));
+    ASSERT_TRUE(successors_.issued_at(shop)->has_value());
   }
   ASSERT_TRUE(successors_.revoke(keys_.admin(), shop.fingerprint));
   EXPECT_EQ(states(), std::vector{CertificateState::revoked});
   run_sql("UPDATE client_certificates SET revoked_ms = 0");
-  EXPECT_FALSE(*successors_.in_force(shop)) << "a revocation that was taken back";
+  EXPECT_FALSE(successors_.issued_at(shop)->has_value()) << "a revocation that was taken back";
   EXPECT_EQ(states(), std::vector{CertificateState::corrupt});
   EXPECT_FALSE(*successors_.prepare(keys_.admin(), leaked(keys_.make("shop"))));
 }
@@ -202,7 +205,7 @@ TEST_F(SuccessorsTest, AForgedOrCopiedCertificateIsNotInForce) {
   for (const std::string& mac : {std::string(), std::string(64, '0'), forged.row_mac}) {
     forged.row_mac = mac;
     ASSERT_TRUE(table.insert_certificate(forged));
-    EXPECT_FALSE(*successors_.in_force(thief)) << mac;
+    EXPECT_FALSE(successors_.issued_at(thief)->has_value()) << mac;
     run_sql("DELETE FROM client_certificates WHERE fingerprint = 'AB:CD'");
   }
   // Two rows change places: whose certificate it is, with the MAC or without it.
@@ -210,21 +213,23 @@ TEST_F(SuccessorsTest, AForgedOrCopiedCertificateIsNotInForce) {
     run_sql("CREATE TABLE kept AS SELECT * FROM client_certificates");
     run_sql("UPDATE client_certificates SET (" + columns + ") = (SELECT " + columns +
             " FROM kept WHERE kept.fingerprint <> client_certificates.fingerprint)");
-    EXPECT_FALSE(*successors_.in_force(shop));
-    EXPECT_FALSE(*successors_.in_force({other.tenant, other.client_id, shop.fingerprint}));
-    EXPECT_FALSE(*successors_.in_force({shop.tenant, shop.client_id, other.fingerprint}));
+    EXPECT_FALSE(successors_.issued_at(shop)->has_value());
+    EXPECT_FALSE(
+        successors_.issued_at({other.tenant, other.client_id, shop.fingerprint})->has_value());
+    EXPECT_FALSE(
+        successors_.issued_at({shop.tenant, shop.client_id, other.fingerprint})->has_value());
     run_sql("DELETE FROM client_certificates");
     run_sql("INSERT INTO client_certificates SELECT * FROM kept");
     run_sql("DROP TABLE kept");
-    EXPECT_TRUE(*successors_.in_force(shop));
+    EXPECT_TRUE(successors_.issued_at(shop)->has_value());
   }
 }
 
 TEST_F(SuccessorsTest, ACertificateNeedsItsFingerprint) {
   CertifiedClient shop = certify("shop");
-  EXPECT_TRUE(*successors_.in_force(shop));
+  EXPECT_TRUE(successors_.issued_at(shop)->has_value());
   shop.fingerprint = "";
-  EXPECT_FALSE(*successors_.in_force(shop));
+  EXPECT_FALSE(successors_.issued_at(shop)->has_value());
 }
 
 TEST_F(SuccessorsTest, AClockThatIsSetBackRevivesNothing) {
@@ -235,11 +240,11 @@ TEST_F(SuccessorsTest, AClockThatIsSetBackRevivesNothing) {
   const CertifiedClient shop = certify("shop");
   const CreatedKey old = keys_.make("shop");
   ASSERT_TRUE(*successors_.prepare(keys_.admin(), leaked(old)));
-  EXPECT_TRUE(*successors_.in_force(brief));
+  EXPECT_TRUE(successors_.issued_at(brief)->has_value());
   keys_.authenticator_.observe_time(kTestNowMs + kSuccessorWaitMs);  // nothing was done with it
-  EXPECT_FALSE(*successors_.in_force(brief));
+  EXPECT_FALSE(successors_.issued_at(brief)->has_value());
   EXPECT_EQ(fetch(old.info, shop).error().code, Code::not_found);
-  EXPECT_TRUE(*successors_.in_force(shop));
+  EXPECT_TRUE(successors_.issued_at(shop)->has_value());
 }
 
 TEST_F(SuccessorsTest, GivesTheNextKeyForACode) {
@@ -390,8 +395,11 @@ TEST_F(SuccessorsTest, NothingIsMadeForWhoCannotFetchIt) {
   }
   certify("shop");
   const CreatedKey shop = keys_.make("shop");
-  ASSERT_TRUE(*successors_.prepare(keys_.admin(), leaked(shop)));
-  EXPECT_FALSE(*successors_.prepare(keys_.admin(), leaked(shop))) << "it has one";
+  const auto waiting = *successors_.prepare(keys_.admin(), leaked(shop));
+  ASSERT_TRUE(waiting);
+  const auto again = *successors_.prepare(keys_.admin(), leaked(shop));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->info.key_id, waiting->info.key_id) << "it has one";
 }
 
 TEST_F(SuccessorsTest, AdministratorsReachTheirTenant) {

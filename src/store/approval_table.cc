@@ -70,6 +70,17 @@ struct BoundApproval {
     copy.status = status;
     return copy;
   }
+
+  // Runs a prepared SELECT that this is bound to.
+  std::vector<ApprovalRow> all_of(soci::statement& statement) const {
+    statement.define_and_bind();
+    statement.execute(false);
+    std::vector<ApprovalRow> rows;
+    while (statement.fetch()) {
+      rows.push_back(taken());
+    }
+    return rows;
+  }
 };
 
 }  // namespace
@@ -106,24 +117,38 @@ Result<std::optional<ApprovalRow>> ApprovalTable::find(std::string_view approval
   });
 }
 
-Result<std::vector<ApprovalRow>> ApprovalTable::list(std::int64_t count) {
+Result<std::vector<ApprovalRow>> ApprovalTable::list(std::string_view tenant, std::int64_t count) {
   Database::Impl& impl = *database_.impl_;
   return impl.guarded([&]() -> Result<std::vector<ApprovalRow>> {
+    const std::string wanted(tenant);
     const long long most = count;
     BoundApproval bound;
     soci::statement statement(impl.session_);
     bound.bind_all(statement, kInto);
-    statement.exchange(soci::use(most));
+    if (!wanted.empty()) {
+      statement.exchange(soci::use(wanted, "tenant"));
+    }
+    statement.exchange(soci::use(most, "count"));
+    statement.alloc();
+    statement.prepare("SELECT " + std::string(kColumns) + " FROM approvals " +
+                      (wanted.empty() ? "" : "WHERE tenant = :tenant ") +
+                      "ORDER BY created_ms DESC, approval_id DESC LIMIT :count");
+    return bound.all_of(statement);
+  });
+}
+
+Result<std::vector<ApprovalRow>> ApprovalTable::list_waiting(std::string_view tenant) {
+  Database::Impl& impl = *database_.impl_;
+  return impl.guarded([&]() -> Result<std::vector<ApprovalRow>> {
+    const std::string wanted(tenant);
+    BoundApproval bound;
+    soci::statement statement(impl.session_);
+    bound.bind_all(statement, kInto);
+    statement.exchange(soci::use(wanted));
     statement.alloc();
     statement.prepare("SELECT " + std::string(kColumns) +
-                      " FROM approvals ORDER BY created_ms DESC, approval_id DESC LIMIT :count");
-    statement.define_and_bind();
-    statement.execute(false);
-    std::vector<ApprovalRow> rows;
-    while (statement.fetch()) {
-      rows.push_back(bound.taken());
-    }
-    return rows;
+                      " FROM approvals WHERE state = 'waiting' AND tenant = :tenant");
+    return bound.all_of(statement);
   });
 }
 

@@ -53,8 +53,10 @@ class ApprovalTable {
 
   Result<> insert(const ApprovalRow& row);
   Result<std::optional<ApprovalRow>> find(std::string_view approval_id);
-  // The newest first.
-  Result<std::vector<ApprovalRow>> list(std::int64_t count);
+  // The newest first; of all tenants when `tenant` is empty.
+  Result<std::vector<ApprovalRow>> list(std::string_view tenant, std::int64_t count);
+  // Those of the tenant that nobody has decided, be their time over or not.
+  Result<std::vector<ApprovalRow>> list_waiting(std::string_view tenant);
   // Replaces what a decision changes, from `state` on, if the row is in `state_before`: of two who
   // decide, one does. Code::not_found for the other.
   Result<> update(const ApprovalRow& row, std::string_view state_before);

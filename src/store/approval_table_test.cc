@@ -48,10 +48,26 @@ TEST_F(ApprovalTableTest, KeepsRowsOverAReopening) {
   ASSERT_TRUE(table().insert(row("apr_2", 6)));
   EXPECT_FALSE(table().insert(row("apr_1", 7)));
   reopen();
-  EXPECT_EQ(*table().list(9), (std::vector<ApprovalRow>{row("apr_2", 6), row("apr_1", 5)}));
-  EXPECT_EQ(*table().list(1), std::vector<ApprovalRow>{row("apr_2", 6)});
+  EXPECT_EQ(*table().list("", 9), (std::vector<ApprovalRow>{row("apr_2", 6), row("apr_1", 5)}));
+  EXPECT_EQ(*table().list("", 1), std::vector<ApprovalRow>{row("apr_2", 6)});
   EXPECT_EQ(*table().find("apr_1"), row("apr_1", 5));
   EXPECT_EQ(*table().find("apr_3"), std::nullopt);
+}
+
+TEST_F(ApprovalTableTest, TellsTenantsApart) {
+  const ApprovalRow of_acme = row("apr_1", 5);
+  ApprovalRow decided = row("apr_2", 6);
+  decided.state = "refused";
+  ApprovalRow of_globex = row("apr_3", 7);
+  of_globex.tenant = "globex";
+  ASSERT_TRUE(table().insert(of_acme));
+  ASSERT_TRUE(table().insert(decided));
+  ASSERT_TRUE(table().insert(of_globex));
+  EXPECT_EQ(*table().list("acme", 9), (std::vector<ApprovalRow>{decided, of_acme}));
+  EXPECT_EQ(table().list("", 9)->size(), 3U);
+  EXPECT_EQ(*table().list_waiting("acme"), std::vector<ApprovalRow>{of_acme});
+  EXPECT_EQ(*table().list_waiting("globex"), std::vector<ApprovalRow>{of_globex});
+  EXPECT_TRUE(table().list_waiting("nobody")->empty());
 }
 
 TEST_F(ApprovalTableTest, OfTwoDecisionsOneIsTaken) {
@@ -81,7 +97,7 @@ TEST_F(ApprovalTableTest, ForgetsWhatIsLongOver) {
   ASSERT_TRUE(table().insert(row("apr_1", 5)));
   ASSERT_TRUE(table().insert(row("apr_2", 50)));
   ASSERT_TRUE(table().prune(120));
-  EXPECT_EQ(*table().list(9), std::vector<ApprovalRow>{row("apr_2", 50)});
+  EXPECT_EQ(*table().list("", 9), std::vector<ApprovalRow>{row("apr_2", 50)});
 }
 
 }  // namespace

@@ -174,6 +174,7 @@ CREATE TABLE people (
   tenant          TEXT    NOT NULL,
   name            TEXT    NOT NULL,
   role            TEXT    NOT NULL,
+  role_ms         INTEGER NOT NULL,
   label           TEXT    NOT NULL,
   password_hash   TEXT    NOT NULL,
   must_change     INTEGER NOT NULL CHECK (must_change IN (0, 1)),

@@ -7,7 +7,8 @@ namespace deepmoat::store {
 namespace {
 
 constexpr std::string_view kColumns =
-    "tenant, name, role, label, password_hash, must_change, created_ms, password_ms, disabled_ms, "
+    "tenant, name, role, role_ms, label, password_hash, must_change, created_ms, password_ms, "
+    "disabled_ms, "
     "failures, locked_until_ms, row_mac";
 
 // SOCI binds int and long long.
@@ -15,6 +16,7 @@ struct Bound {
   Bound() = default;
   explicit Bound(PersonRow from)
       : row(std::move(from)),
+        role_ms(row.role_ms),
         must_change(row.must_change ? 1 : 0),
         created_ms(row.created_ms),
         password_ms(row.password_ms),
@@ -23,6 +25,7 @@ struct Bound {
         locked_until_ms(row.locked_until_ms) {}
 
   PersonRow row;
+  long long role_ms = 0;
   int must_change = 0;
   long long created_ms = 0;
   long long password_ms = 0;
@@ -36,6 +39,7 @@ struct Bound {
     bind(statement, row.tenant);
     bind(statement, row.name);
     bind(statement, row.role);
+    bind(statement, role_ms);
     bind(statement, row.label);
     bind(statement, row.password_hash);
     bind(statement, must_change);
@@ -49,6 +53,7 @@ struct Bound {
 
   [[nodiscard]] PersonRow taken() const {
     PersonRow copy = row;
+    copy.role_ms = role_ms;
     copy.must_change = must_change != 0;
     copy.created_ms = created_ms;
     copy.password_ms = password_ms;
@@ -69,7 +74,7 @@ Result<> PeopleTable::insert(const PersonRow& row) {
     bound.bind_all(statement, kUse);
     statement.alloc();
     statement.prepare("INSERT INTO people (" + std::string(kColumns) +
-                      ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l)");
+                      ") VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m)");
     statement.define_and_bind();
     statement.execute(true);
     return {};
@@ -88,9 +93,10 @@ Result<> PeopleTable::update(const PersonRow& row) {
     kUse(statement, name);
     statement.alloc();
     statement.prepare(
-        "UPDATE people SET tenant = :a, name = :b, role = :c, label = :d, password_hash = :e, "
-        "must_change = :f, created_ms = :g, password_ms = :h, disabled_ms = :i, failures = :j, "
-        "locked_until_ms = :k, row_mac = :l WHERE tenant = :m AND name = :n");
+        "UPDATE people SET tenant = :a, name = :b, role = :c, role_ms = :d, label = :e, "
+        "password_hash = :f, must_change = :g, created_ms = :h, password_ms = :i, "
+        "disabled_ms = :j, failures = :k, locked_until_ms = :l, row_mac = :m "
+        "WHERE tenant = :n AND name = :o");
     statement.define_and_bind();
     statement.execute(true);
     return statement.get_affected_rows() == 1 ? Result<>()

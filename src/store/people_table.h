@@ -16,8 +16,9 @@ namespace deepmoat::store {
 struct PersonRow {
   std::string tenant;
   std::string name;
-  std::string role;   // "user", "operator", "admin", "auditor"
-  std::string label;  // free text of the administrator
+  std::string role;        // "user", "operator", "admin", "auditor"
+  UnixMillis role_ms = 0;  // since when
+  std::string label;       // free text of the administrator
   std::string password_hash;
   bool must_change = true;  // the password is one that somebody else has seen
   UnixMillis created_ms = 0;

@@ -141,10 +141,12 @@ void Service::admit(PreparedCall prepared, scheduler::Inputs& inputs) {
     return;
   }
   const scheduler::Tenant* tenant = state_.tenants.find(request.tenant());
-  const bool just_came = std::ranges::any_of(inputs.arrivals, [&](const scheduler::NewCall& other) {
-    return other.tenant == request.tenant();
-  });
-  if (!calls_.empty() && !just_came && (tenant == nullptr || tenant->calls == 0)) {
+  const auto just_came = [&] {
+    return std::ranges::any_of(inputs.arrivals, [&](const scheduler::NewCall& other) {
+      return other.tenant == request.tenant();
+    });
+  };
+  if (!calls_.empty() && (tenant == nullptr || tenant->calls == 0) && !just_came()) {
     newcomer_ns_ = prepared.arrived_ns;
   }
   scheduler::NewCall fresh{.call = id, .tenant = request.tenant()};

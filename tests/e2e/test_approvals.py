@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from support.certificates import issue
 from support.chat import check_error
 from support.program import command
 from support.receiver import Receiver
@@ -186,3 +187,21 @@ def test_administrators_are_told_that_something_waits(persons, receiver):
         (approval, "key.create", "default/third admin", "default/boss")
     assert told["expires_at"] > time.time() and "request" not in told
     server.stop()
+
+
+def test_a_certificate_makes_nobody_a_second_person(persons, tmp_path):
+    """An administrator can have a certificate of anybody, and would be both."""
+    server = persons.server
+    made = persons.ask("boss", "POST", "/admin/v1/people", {"name": "bea", "role": "admin"})
+    assert made.status_code == 202, made.text
+    assert persons.approve("second", made.json()["approval"]["id"]).status_code == 200
+    assert persons.ask("boss", "POST", "/admin/v1/people",
+                       {"name": "uwe", "role": "user"}).status_code == 200
+    for name, status in (("bea", 401), ("uwe", 200)):
+        trust = server.trust()
+        trust.load_cert_chain(*issue(server, tmp_path / name, name))
+        with httpx.Client(base_url=server.url, verify=trust, trust_env=False) as client:
+            answer = client.post("/v1/sessions", json={"name": name})
+        assert answer.status_code == status, answer.text
+    assert [r["reason"] for r in server.audit() if r["action"] == "session.open"
+            and r["outcome"] == "refused"] == ["certificate_not_enough"]

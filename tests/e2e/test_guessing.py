@@ -149,9 +149,12 @@ def check_the_wait(server: Server) -> None:
     key = server.shared_key("user")
     address = address_of(0)
     assert from_address(server, "127.0.2.1", key).status_code == 200
-    for _ in range(FAILURES_PER_MINUTE):  # at its fullest, whatever ran out since
-        from_address(server, address, well_formed_key("live", "5a" * 32))
-    held = from_address(server, address, key)
+    for _ in range(5):  # one failure runs out each 3 s: a slow moment of the machine
+        for _ in range(FAILURES_PER_MINUTE):  # at its fullest, whatever ran out since
+            from_address(server, address, well_formed_key("live", "5a" * 32))
+        held = from_address(server, address, key)
+        if held.status_code == 429:
+            break
     check_error(held, 429, "too_many_failed_authentications")
     wait_s = int(held.headers["retry-after"])
     assert 1 <= wait_s <= 3

@@ -210,9 +210,8 @@ def test_a_leak_that_came_to_no_record_is_finished_by_the_next_start(make_server
     assert [k["state"] for k in keys if k["client_id"] == "shop"] == ["revoked", "active"]
     server.stop()
     server.start()
-    time.sleep(1)
+    server.stop()  # which waits for what the start has begun
     assert len(incidents()) == 1
-    server.stop()
 
 
 def test_an_altered_record_hides_no_other(make_server):

@@ -10,7 +10,7 @@ import pytest
 from support.certificates import issue
 from support.chat import check_error
 from support.program import command
-from support.server import Server, every_byte_under, wait_for
+from support.server import Server, every_byte_under
 from support.totp import enrolled
 
 SESSIONS = "/v1/sessions"
@@ -95,7 +95,7 @@ def test_from_nothing_to_a_session_and_out(server: Server):
 
 def test_a_stranger_learns_nothing_and_is_slowed_down(make_server):
     server = make_server({"limits": {"authentication_failures_per_minute": 6}}).start()
-    token, _ = signed_in(server, "alice", "operator")
+    signed_in(server, "alice", "operator")
     known = sign_in(server, "alice", "wrong password", "123456")
     unknown = sign_in(server, "nobody", "wrong password", "123456")
     check_error(known, 401, "sign_in_refused")
@@ -103,12 +103,13 @@ def test_a_stranger_learns_nothing_and_is_slowed_down(make_server):
     reasons = [r["reason"] for r in server.audit()
                if r["action"] == "session.open" and r["outcome"] == "refused"]
     assert reasons == ["wrong_password", "unknown_person"]
-    for _ in range(4):
-        check_error(sign_in(server, "nobody", "wrong password", "123456"), 401, "sign_in_refused")
-    slowed = sign_in(server, "nobody", "wrong password", "123456")
+    for _ in range(40):  # 6 at once, then one more each 10 s
+        slowed = sign_in(server, "nobody", "wrong password", "123456")
+        if slowed.status_code == 429:
+            break
+        check_error(slowed, 401, "sign_in_refused")
     check_error(slowed, 429, "too_many_failed_authentications")
     assert 1 <= int(slowed.headers["retry-after"]) <= 60
-    assert get(server, token, "/v1/models").status_code in (200, 429)
 
 
 def test_five_wrong_passwords_lock_until_an_administrator_helps(make_server):
@@ -138,7 +139,7 @@ def test_an_administrator_ends_sessions_and_their_streams(server: Server):
         listed = json.loads(command("person", "sessions", "--json", "--data", server.data).stdout)
         assert any(one["name"] == "olga" and one["role"] == "operator" for one in listed)
         out = command("person", "sign-out", "olga", "--data", server.data).stdout
-        assert out.startswith("1 sessions of olga")
+        assert out == "Sessions of olga that have ended: 1.\n"
         rest = ""
         with pytest.raises(httpx.RemoteProtocolError):  # a cut stream has no end
             for line in lines:
@@ -188,20 +189,18 @@ def test_a_certificate_signs_in_and_its_session_needs_it(make_server, tmp_path):
                                          server.data).stdout)[0]["fingerprint"]
         command("client-certificate", "revoke", fingerprint, "--data", server.data)
         check_error(client.post(SESSIONS, json={"name": "carla"}), 401, "sign_in_refused")
+        check_error(client.get("/admin/v1/people", headers=headers), 401, "session_ended")
     with server.http() as client:
         answer = client.post(SESSIONS, json={"name": "carla"})
     check_error(answer, 400, "invalid_value", "password")
 
 
-def test_idle_sessions_end(make_server):
-    server = make_server({"sessions": {"idle_minutes": 1}}).start()
+def test_the_configuration_says_how_long_a_session_lives(make_server):
+    server = make_server({"sessions": {"idle_minutes": 1, "hours": 2}}).start()
     token, _ = signed_in(server, "alice", "operator")
-    assert get(server, token, "/v1/models").status_code == 200
-    with server.http(server.key("admin")) as client:
-        opened = client.get("/admin/v1/sessions").json()["data"][0]
-    assert opened["expires_at"] - opened["opened_at"] == 8 * 3600
-    wait_for("an idle minute", lambda: time.time() - opened["used_at"] > 61, 90, 1)
-    check_error(get(server, token, "/v1/models"), 401, "session_ended")
+    shown = get(server, token, f"{SESSIONS}/current").json()
+    assert shown["idle_until"] - shown["used_at"] in (59, 60, 61)  # of seconds, each rounded down
+    assert shown["expires_at"] - shown["opened_at"] in (7199, 7200, 7201)
 
 
 def test_people_of_a_tenant_are_its_own(server: Server):

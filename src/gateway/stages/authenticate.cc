@@ -43,7 +43,6 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
     if (runs_inference(call.route->handler)) {  // whoever mends a sealed server needs the rest
       CHECK_OK(not_sealed(services));
     }
-    trail.record.authentication = "local_socket";
     return local_principal(*call.local_uid);
   }
   CHECK_OK(may_prove(call, services));
@@ -56,7 +55,6 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
       services.failures.record_failure(call.address, call.received_ns);
       return std::unexpected(session_over());
     }
-    trail.record.authentication = "session";
     return *std::move(signed_in);
   }
   const UnixMillis now_ms = services.clock.unix_ms();
@@ -67,7 +65,6 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
   if (!principal) {
     return std::unexpected(count_failure(principal.error(), call, services, trail));
   }
-  trail.record.authentication = "api_key";
   return *std::move(principal);
 }
 
@@ -80,6 +77,7 @@ wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Service
   trail.record.operator_id = principal.client_id.value();
   trail.record.key_id = principal.key_id.value();
   trail.record.role = identity::role_name(principal.role);
+  trail.record.authentication = authentication_of(principal);
   if (!principal.replaced.value().empty()) {
     write_down_first_use(services, actor_of(call, principal), principal.key_id);
   }

@@ -48,7 +48,8 @@ class RunningCall {
     backend::Backend& backend = *finished_.routed.backend;
     bool watched = false;
     identity::KeyWatch watch;
-    if (!principal().key_id.value().empty()) {
+    // A session's end is seen with the next event: nobody is told of it.
+    if (!principal().key_id.value().empty() && !identity::is_session(principal().key_id)) {
       watch = services_.authenticator.watch(principal().key_id,
                                             [mailbox] { mailbox->push(KeyWithdrawn{}); });
     }
