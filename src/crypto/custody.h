@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,12 @@ class KeyCustody {
   [[nodiscard]] virtual Result<> recover() = 0;
 
   [[nodiscard]] virtual CustodyFacts describe() = 0;
+
+  // A few hundred bytes that are not secret, kept in the device under a name: what a thief of the
+  // disk cannot set back. Code::invalid_argument where there is no device.
+  [[nodiscard]] virtual Result<> keep_note(const std::string& name, std::string_view bytes);
+  // None: never kept.
+  [[nodiscard]] virtual Result<std::optional<std::string>> read_note(const std::string& name);
 };
 
 }  // namespace deepmoat::crypto

@@ -221,4 +221,16 @@ CustodyFacts Pkcs11Custody::describe() {
   return facts_;
 }
 
+Result<> Pkcs11Custody::keep_note(const std::string& name, std::string_view bytes) {
+  const std::lock_guard lock(mutex_);
+  CHECK_OK(need_token());
+  return token_->write_data(options_.key_label + '-' + name, bytes);
+}
+
+Result<std::optional<std::string>> Pkcs11Custody::read_note(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  CHECK_OK(need_token());
+  return token_->read_data(options_.key_label + '-' + name);
+}
+
 }  // namespace deepmoat::crypto

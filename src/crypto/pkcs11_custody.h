@@ -29,6 +29,8 @@ class Pkcs11Custody final : public KeyCustody {
   Result<> check() override;
   Result<> recover() override;
   CustodyFacts describe() override;
+  Result<> keep_note(const std::string& name, std::string_view bytes) override;
+  Result<std::optional<std::string>> read_note(const std::string& name) override;
 
  private:
   using Handle = Pkcs11Token::Handle;

@@ -59,6 +59,18 @@ TEST_F(Pkcs11Test, GivesTheSameSecretsAtEveryStart) {
   EXPECT_NE(custody_->root_secrets()->id, first->id);
 }
 
+TEST_F(Pkcs11Test, KeepsANoteOverStarts) {
+  open(ScratchToken::options());
+  EXPECT_EQ(custody_->read_note("audit").value(), std::nullopt);
+  ASSERT_TRUE(custody_->keep_note("audit", "first"));
+  ASSERT_TRUE(custody_->keep_note("audit", "second, and longer"));
+  ASSERT_TRUE(custody_->keep_note("other", std::string(1000, 'x')));
+  open(ScratchToken::options(), false);
+  EXPECT_EQ(custody_->read_note("audit").value(), "second, and longer");
+  EXPECT_EQ(custody_->read_note("other").value(), std::string(1000, 'x'));
+  EXPECT_EQ(custody_->generations()->size(), 0U) << "a note is no key";
+}
+
 TEST_F(Pkcs11Test, SaysWhatKeepsItFromStarting) {
   const auto code_of = [](Pkcs11Options options, const char* pin, bool first_start) {
     return Pkcs11Custody::open(std::move(options), Secret::copy_of(pin), first_start).error().code;

@@ -19,6 +19,7 @@ constexpr CK_ULONG kHmacKeyBytes = 32;
 constexpr CK_ULONG kTagBits = 128;
 constexpr std::size_t kFoundMax = 64;
 constexpr std::size_t kLabelBytesMax = 256;
+constexpr std::size_t kDataBytesMax = 16 * 1024;
 
 // What older drivers expect: the structure of the first drafts of 2.30, without ulIvBits.
 struct GcmParametersWithoutIvBits {
@@ -243,9 +244,13 @@ Result<Pkcs11Token::Handle> Pkcs11Token::make_hmac_key(const std::string& label)
 
 // Secret keys of the token with this label, or all.
 Result<std::vector<Pkcs11Token::Handle>> Pkcs11Token::find(const std::string* label) {
-  CK_OBJECT_CLASS secret_key = CKO_SECRET_KEY;
+  return find_objects(CKO_SECRET_KEY, label);
+}
+
+Result<std::vector<Pkcs11Token::Handle>> Pkcs11Token::find_objects(unsigned long object_class,
+                                                                   const std::string* label) {
   CK_BBOOL yes = CK_TRUE;
-  std::vector<CK_ATTRIBUTE> attributes = {attribute(CKA_CLASS, secret_key),
+  std::vector<CK_ATTRIBUTE> attributes = {attribute(CKA_CLASS, object_class),
                                           attribute(CKA_TOKEN, yes)};
   if (label != nullptr) {
     attributes.push_back(attribute(CKA_LABEL, *label));
@@ -302,6 +307,51 @@ Result<std::vector<std::string>> Pkcs11Token::labels(const std::string& start) {
 Result<> Pkcs11Token::destroy_key(Handle key) {
   const CK_RV status = (*library_)->C_DestroyObject(session_, key);
   return status == CKR_OK ? Result<>() : refused("destroy a key", status);
+}
+
+Result<> Pkcs11Token::write_data(const std::string& label, std::string_view bytes) {
+  TRY(const std::vector<Handle> found, find_objects(CKO_DATA, &label));
+  const std::string copy(bytes);  // the interface takes no constant
+  CK_RV status = CKR_OK;
+  if (!found.empty()) {
+    CK_ATTRIBUTE value = attribute(CKA_VALUE, copy);
+    status = (*library_)->C_SetAttributeValue(session_, found.front(), &value, 1);
+    if (status == CKR_OK) {
+      return {};
+    }
+    // Some tokens let no object change: a new one then, before the old one goes.
+  }
+  CK_OBJECT_CLASS data = CKO_DATA;
+  CK_BBOOL yes = CK_TRUE;
+  CK_BBOOL no = CK_FALSE;
+  std::array attributes = {attribute(CKA_CLASS, data),  attribute(CKA_TOKEN, yes),
+                           attribute(CKA_PRIVATE, no),  attribute(CKA_MODIFIABLE, yes),
+                           attribute(CKA_LABEL, label), attribute(CKA_VALUE, copy)};
+  Handle made = 0;
+  status = (*library_)->C_CreateObject(session_, attributes.data(), attributes.size(), &made);
+  if (status != CKR_OK) {
+    return refused("keep a data object", status);
+  }
+  for (const Handle old : found) {
+    CHECK_OK(destroy_key(old));
+  }
+  return {};
+}
+
+Result<std::optional<std::string>> Pkcs11Token::read_data(const std::string& label) {
+  TRY(const std::vector<Handle> found, find_objects(CKO_DATA, &label));
+  if (found.empty()) {
+    return std::nullopt;
+  }
+  std::string bytes(kDataBytesMax, '\0');
+  // Of several, which a crash can leave, the newest is the last.
+  CK_ATTRIBUTE wanted{CKA_VALUE, bytes.data(), bytes.size()};
+  const CK_RV status = (*library_)->C_GetAttributeValue(session_, found.back(), &wanted, 1);
+  if (status != CKR_OK || wanted.ulValueLen > bytes.size()) {
+    return refused("read a data object", status);
+  }
+  bytes.resize(wanted.ulValueLen);
+  return bytes;
 }
 
 Result<bool> Pkcs11Token::never_left(Handle key) {

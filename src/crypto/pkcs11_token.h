@@ -49,6 +49,9 @@ class Pkcs11Token {
   // Labels of all secret keys that begin so.
   Result<std::vector<std::string>> labels(const std::string& start);
   Result<> destroy_key(Handle key);
+  // A data object, which everybody with the token can read: replaces the one of this label.
+  Result<> write_data(const std::string& label, std::string_view bytes);
+  Result<std::optional<std::string>> read_data(const std::string& label);
   // SENSITIVE and NEVER_EXTRACTABLE, as the token says.
   Result<bool> never_left(Handle key);
 
@@ -71,6 +74,7 @@ class Pkcs11Token {
   Result<> find_slot(const std::string& label);
   Result<> begin_session(const Secret& pin);
   Result<std::vector<Handle>> find(const std::string* label);
+  Result<std::vector<Handle>> find_objects(unsigned long object_class, const std::string* label);
   Result<std::string> label_of(Handle key);
   unsigned long begin_gcm(bool encrypt, Handle key, std::string_view nonce,
                           std::string_view associated, GcmLayout layout);
