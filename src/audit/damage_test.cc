@@ -114,7 +114,7 @@ TEST_F(Damage, WhatANewerProgramWroteIsNotCutOff) {
   append_frame(frame, 6, kStart, 0, frames.back().hash, "a body of tomorrow");
   for (const std::size_t field : {28U, 30U}) {  // kind, version
     std::string newer = frame;
-    newer[field] = 2;
+    newer[field] = 3;
     newer.resize(newer.size() - kHashBytes);
     newer += crypto::view(crypto::sha256(newer));
     std::string bytes = original_[0];

@@ -20,6 +20,16 @@ constexpr std::string_view kFrameMagic{
     "DMR",
     4};
 
+constexpr std::string_view kStubMagic{
+    "\xd7"
+    "DMS",
+    4};
+constexpr std::string_view kKeptEndMagic{
+    "\xd7"
+    "DME",
+    4};
+constexpr std::size_t kKeptEndBytes = 48;
+
 template <class Int>
 void put(char* out, Int value) {
   for (std::size_t i = 0; i < sizeof(Int); ++i) {
@@ -125,8 +135,9 @@ const char* parse_frame(std::string_view segment, std::uint64_t offset, Frame& f
   if (!equal(frame.hash, in + hashed_bytes)) {
     return "the frame's hash does not match its bytes";
   }
+  const auto version = get<std::uint16_t>(in + 30);
   if (get<std::uint16_t>(in + 28) != static_cast<std::uint16_t>(FrameKind::record) ||
-      get<std::uint16_t>(in + 30) != kRecordVersion) {
+      version == 0 || version > kRecordVersion) {
     return kNewerFrame;
   }
   frame.sequence = get<std::uint64_t>(in + 8);
@@ -134,9 +145,91 @@ const char* parse_frame(std::string_view segment, std::uint64_t offset, Frame& f
   frame.batch_index = get<std::uint32_t>(in + 24);
   std::memcpy(frame.previous_hash.data(), in + 32, kHashBytes);
   frame.body = rest.substr(kFrameHeaderBytes, body_bytes);
+  frame.leaf_data = rest.substr(0, hashed_bytes);
   frame.offset = offset;
   frame.bytes = hashed_bytes + kHashBytes;
   return nullptr;
+}
+
+void append_stub(std::string& out, const Stub& stub) {
+  char bytes[kStubBytes] = {};
+  std::memcpy(bytes, kStubMagic.data(), kStubMagic.size());
+  put(bytes + 4, static_cast<std::uint32_t>(stub.body_bytes));
+  put(bytes + 8, stub.sequence);
+  put(bytes + 16, stub.unix_ms);
+  std::memcpy(bytes + 32, stub.leaf.data(), kHashBytes);
+  std::memcpy(bytes + 64, stub.sm3_leaf.data(), kHashBytes);
+  std::memcpy(bytes + 96, stub.hash.data(), kHashBytes);
+  out.append(bytes, sizeof bytes);
+}
+
+void append_kept_end(std::string& bytes, std::uint64_t records) {
+  char end[16] = {};
+  std::memcpy(end, kKeptEndMagic.data(), kKeptEndMagic.size());
+  put(end + 8, records);
+  bytes.append(end, sizeof end);
+  bytes += crypto::view(crypto::sha256(bytes));
+}
+
+namespace {
+
+const char* parse_stub(std::string_view bytes, Stub& stub) {
+  const char* in = bytes.data();
+  stub.body_bytes = get<std::uint32_t>(in + 4);
+  if (stub.body_bytes > limits::kAuditRecordBytesMax || !all_zero(bytes.substr(24, 8))) {
+    return "the stub's fields are impossible";
+  }
+  stub.sequence = get<std::uint64_t>(in + 8);
+  stub.unix_ms = get<UnixMillis>(in + 16);
+  std::memcpy(stub.leaf.data(), in + 32, kHashBytes);
+  std::memcpy(stub.sm3_leaf.data(), in + 64, kHashBytes);
+  std::memcpy(stub.hash.data(), in + 96, kHashBytes);
+  return nullptr;
+}
+
+const char* parse_kept_entry(std::string_view entries, std::uint64_t offset, KeptEntry& entry) {
+  const std::string_view rest = entries.substr(offset);
+  entry.is_stub = rest.starts_with(kStubMagic);
+  if (!entry.is_stub) {
+    return parse_frame(entries, offset, entry.frame);
+  }
+  return rest.size() < kStubBytes ? "the file ends inside a stub"
+                                  : parse_stub(rest.substr(0, kStubBytes), entry.stub);
+}
+
+}  // namespace
+
+const char* scan_kept(std::string_view bytes, ChainState& chain,
+                      const std::function<void(const KeptEntry&)>& visit) {
+  if (bytes.size() < kSegmentHeaderBytes + kKeptEndBytes) {
+    return "the file is too short";
+  }
+  const std::string_view hashed = bytes.substr(0, bytes.size() - kHashBytes);
+  const std::string_view entries = bytes.substr(0, bytes.size() - kKeptEndBytes);
+  if (!equal(crypto::sha256(hashed), bytes.data() + hashed.size()) ||
+      !bytes.substr(entries.size()).starts_with(kKeptEndMagic)) {
+    return "the hash at the end of the file does not match its bytes";
+  }
+  const std::uint64_t first = chain.next_sequence;
+  std::uint64_t offset = kSegmentHeaderBytes;
+  while (offset < entries.size()) {
+    KeptEntry entry;
+    if (const char* why = parse_kept_entry(entries, offset, entry); why != nullptr) {
+      return why;
+    }
+    if (entry.sequence() != chain.next_sequence ||
+        (!entry.is_stub && entry.frame.previous_hash != chain.last_hash)) {
+      return "the record does not follow the one before it";
+    }
+    if (visit) {
+      visit(entry);
+    }
+    chain = {entry.sequence() + 1, entry.hash()};
+    offset += entry.is_stub ? kStubBytes : entry.frame.bytes;
+  }
+  const auto records = get<std::uint64_t>(bytes.data() + entries.size() + 8);
+  return records == chain.next_sequence - first ? nullptr
+                                                : "the file does not hold all of its records";
 }
 
 bool all_zero(std::string_view bytes) {

@@ -26,7 +26,7 @@ inline constexpr std::uint64_t kSegmentBytesMin = 2 * kSegmentPageBytes;
 inline constexpr std::uint64_t kSegmentBytesMax = 1024ULL * 1024 * 1024;
 
 enum class FrameKind : std::uint16_t { record = 1 };
-inline constexpr std::uint16_t kRecordVersion = 1;
+inline constexpr std::uint16_t kRecordVersion = 2;  // 1 is read, too: some fields did not exist
 
 struct SegmentHeader {
   std::uint64_t number = 0;          // 1 for the first segment
@@ -57,6 +57,7 @@ struct Frame {
   std::uint32_t batch_index = 0;  // 0 for the first record of a commit
   crypto::Digest previous_hash{};
   std::string_view body;
+  std::string_view leaf_data;  // all of the frame but its hash: what the Merkle tree holds
   crypto::Digest hash{};
   std::uint64_t offset = 0;  // of its first byte in the segment
   std::size_t bytes = 0;     // the whole frame
@@ -71,13 +72,46 @@ crypto::Digest append_frame(std::string& out, std::uint64_t sequence, UnixMillis
 // and fills `frame` (whose body points into `segment`), or says what is wrong.
 [[nodiscard]] const char* parse_frame(std::string_view segment, std::uint64_t offset, Frame& frame);
 
-[[nodiscard]] bool all_zero(std::string_view bytes);
-
 // Where a chain has come to: what the next record must carry.
 struct ChainState {
   std::uint64_t next_sequence = 1;
   crypto::Digest last_hash{};
 };
+
+// What is left of a record whose body a policy let expire (docs/formats/audit.md, "Deleted
+// bodies").
+struct Stub {
+  std::uint64_t body_bytes = 0;
+  std::uint64_t sequence = 0;
+  UnixMillis unix_ms = 0;
+  crypto::Digest leaf{};      // SHA-256
+  crypto::Digest sm3_leaf{};  // zeros where the log has no SM3 tree
+  crypto::Digest hash{};      // of the frame
+};
+
+inline constexpr std::size_t kStubBytes = 128;
+
+void append_stub(std::string& out, const Stub& stub);
+
+// One entry of a `.kept` file: a whole frame or a stub.
+struct KeptEntry {
+  bool is_stub = false;
+  Frame frame;
+  Stub stub;
+
+  [[nodiscard]] std::uint64_t sequence() const { return is_stub ? stub.sequence : frame.sequence; }
+  [[nodiscard]] const crypto::Digest& hash() const { return is_stub ? stub.hash : frame.hash; }
+};
+
+// Ends a `.kept` file: `bytes` holds the header and all entries.
+void append_kept_end(std::string& bytes, std::uint64_t records);
+
+// Walks a `.kept` file whose header the caller has checked, and moves `chain` along. Returns
+// nullptr or what is wrong; then `chain` says with which record.
+[[nodiscard]] const char* scan_kept(std::string_view bytes, ChainState& chain,
+                                    const std::function<void(const KeptEntry&)>& visit);
+
+[[nodiscard]] bool all_zero(std::string_view bytes);
 
 enum class ScanEnd : std::uint8_t {
   clean,    // zeros, or no room, up to the end of the segment

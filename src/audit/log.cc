@@ -1,15 +1,15 @@
-// The append side of the audit log. Three kinds of thread: callers encode and queue; the commit
-// thread numbers, chains, writes and syncs whole batches; the preparing thread makes the next
-// segment ahead of its use.
+// The append side of the audit log. Callers encode and queue; the commit thread numbers, chains,
+// writes and syncs whole batches (segment_writer.h); the supply makes files ahead of their use
+// (segment_supply.h); the watching thread sees to it that nobody waits for a disk that has stopped.
 #include "audit/log.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -20,6 +20,8 @@
 #include "audit/record_json.h"
 #include "audit/recovery.h"
 #include "audit/segment.h"
+#include "audit/segment_supply.h"
+#include "audit/segment_writer.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -27,105 +29,76 @@ namespace deepmoat::audit {
 
 namespace {
 
-// One pwrite takes at most this much, so that a full queue does not delay its first records.
-constexpr std::size_t kCommitBytesMax = 1024 * 1024;
+constexpr auto kWatchPeriod = std::chrono::milliseconds(100);
+// A step of the clock that is worth a record: no network time daemon does that to a clock that was
+// right.
+constexpr std::int64_t kClockStepMs = 60LL * 60 * 1000;
+
+// What append_and_wait() blocks on. Whoever completes it touches nothing of it after `done`.
+struct Waiter {
+  Result<std::uint64_t> sequence = 0;
+  std::atomic<bool> done = false;
+};
 
 struct Pending {
   std::string body;
   UnixMillis unix_ms = 0;
-  AppendDone done;  // empty: somebody waits on `durable_` instead
+  bool only_administration = false;  // not refused when the disk is full
+  AppendDone done;                   // or
+  Waiter* waiter = nullptr;
 };
 
-// Makes segments ahead of their use on a thread of its own.
-class Preparer {
- public:
-  Preparer(const LogOptions& options, std::uint64_t ready_up_to)
-      : options_(options), ready_(ready_up_to), wanted_(ready_up_to), thread_([this] { run(); }) {}
-  ~Preparer() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
+void complete(Pending& pending, Result<std::uint64_t> sequence) {
+  if (pending.waiter != nullptr) {
+    Waiter& waiter = *std::exchange(pending.waiter, nullptr);
+    waiter.sequence = std::move(sequence);
+    waiter.done.store(true, std::memory_order_release);
+  } else if (pending.done) {
+    std::exchange(pending.done, nullptr)(std::move(sequence));
   }
+}
 
-  // Asks for segment `number` to be made; returns at once.
-  void want(std::uint64_t number) {
-    {
-      const std::lock_guard lock(mutex_);
-      wanted_ = std::max(wanted_, number);
-      error_.reset();
-    }
-    changed_.notify_all();
-  }
+Error unavailable(std::string why) {
+  return {Code::audit_unavailable, "the audit log: " + std::move(why)};
+}
 
-  // Blocks until segment `number` is there. Asks once more when making it failed before: the
-  // failed file is gone, so this repeats no fsync, and the disk may have room again.
-  Result<> wait_for(std::uint64_t number) {
-    want(number);
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return ready_ >= number || error_.has_value(); });
-    return ready_ >= number ? Result<>{} : std::unexpected(*error_);
-  }
-
- private:
-  void run() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [&] { return stopping_ || (ready_ < wanted_ && !error_); });
-      if (stopping_) {
-        return;
-      }
-      const std::uint64_t number = ready_ + 1;
-      lock.unlock();
-      Result<> made = prepare_segment(options_.directory, number, options_.segment_bytes);
-      lock.lock();
-      if (made) {
-        ready_ = number;
-      } else {
-        log::error("audit log: could not prepare the next segment; free space before it is needed",
-                   {{"segment", number}, {"error", made.error().message}});
-        error_ = std::move(made).error();
-      }
-      changed_.notify_all();
-    }
-  }
-
-  const LogOptions options_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::uint64_t ready_;  // segments 1..ready_ exist
-  std::uint64_t wanted_;
-  std::optional<Error> error_;
-  bool stopping_ = false;
-  std::thread thread_;
-};
-
-Result<UniqueFd> open_segment(const std::filesystem::path& directory, std::uint64_t number) {
-  return open_file(directory / segment_name(number), O_WRONLY | O_NOFOLLOW);
+Record clock_step_record(std::int64_t step_ms) {
+  Record record;
+  record.phase = Phase::result;
+  record.operation = Operation::write;
+  record.outcome = Outcome::success;
+  record.tenant = "default";
+  record.operator_id = "deepmoat";
+  record.authentication = "none";
+  record.action = "audit.clock_step";
+  record.resource = "clock";
+  record.reason = fmt::format("{:+} s", step_ms / 1000);
+  return record;
 }
 
 }  // namespace
 
+std::string_view log_state_name(LogState state) {
+  constexpr std::array<std::string_view, 4> kNames{"writing", "disk_full", "stalled", "failed"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
 class Log::Impl {
  public:
-  Impl(LogOptions options, const Clock& clock, UniqueFd lock, UniqueFd segment,
-       std::uint64_t segment_bytes, const WritePosition& position)
+  Impl(LogOptions options, const Clock& clock, UniqueFd lock, SegmentWriter writer,
+       std::uint64_t segments, std::unique_ptr<LogTree> tree)
       : options_(std::move(options)),
         clock_(clock),
         lock_(std::move(lock)),
-        segment_(std::move(segment)),
-        segment_bytes_(segment_bytes),
-        segment_number_(position.segment),
-        offset_(position.offset),
-        chain_(position.chain),
-        next_queued_(position.chain.next_sequence),
-        durable_(position.chain.next_sequence - 1),
-        preparer_(options_, position.segments),
-        commit_thread_([this] { run(); }) {
-    if (offset_ != 0) {
-      preparer_.want(segment_number_ + 1);
+        tree_(std::move(tree)),
+        writer_(std::move(writer)),
+        segment_(writer_.segment()),
+        supply_(options_.directory, options_.segment_bytes, segments,
+                std::chrono::milliseconds(options_.retry_ms), *options_.disk),
+        commit_thread_([this] { run(); }),
+        watch_thread_([this] { watch(); }) {
+    if (!writer_.blank()) {
+      supply_.want(segment_ + 1);
     }
   }
 
@@ -136,73 +109,129 @@ class Log::Impl {
     }
     queued_.notify_one();
     commit_thread_.join();
+    {
+      const std::lock_guard lock(mutex_);
+      stop_watching_ = true;
+    }
+    watching_.notify_one();
+    watch_thread_.join();
   }
 
-  // The record's sequence, or why it was refused; then `done` is left as it was.
-  Result<std::uint64_t> enqueue(Record& record, AppendDone& done) {
-    Pending pending;
+  // Why the record was refused; then it has not been completed.
+  Result<> enqueue(Record& record, Lane lane, Pending& pending) {
+    pending.only_administration = lane == Lane::administration || record.intent_sequence != 0;
     pending.unix_ms = clock_.unix_ms();
     record.mono_ns = clock_.mono_ns();
     pending.body = encode_record(record);
     bool wake = false;
-    std::uint64_t sequence = 0;
     {
       const std::lock_guard lock(mutex_);
-      if (failure_) {
-        return std::unexpected(*failure_);
-      }
-      if (queue_.size() >= options_.queue_records_max) {
-        return fail(
-            Code::audit_unavailable,
-            fmt::format("the audit log: {} records wait for the disk already", queue_.size()));
-      }
-      pending.done = std::move(done);
+      CHECK_OK(admit(pending));
+      note_clock(pending.unix_ms, record.mono_ns);
       queue_.push_back(std::move(pending));
-      sequence = next_queued_++;
       wake = std::exchange(commit_thread_sleeps_, false);
     }
     if (wake) {
       queued_.notify_one();
     }
-    return sequence;
+    return {};
   }
 
-  Result<std::uint64_t> wait_until_durable(std::uint64_t sequence) {
+  void wait(const Waiter& waiter) {
     for (;;) {
-      const std::uint32_t seen = commits_.load(std::memory_order_acquire);
-      if (durable_.load(std::memory_order_acquire) >= sequence) {
-        return sequence;
+      const std::uint32_t seen = completions_.load(std::memory_order_acquire);
+      if (waiter.done.load(std::memory_order_acquire)) {
+        return;
       }
-      if (failed_.load(std::memory_order_acquire)) {
-        const std::lock_guard lock(mutex_);
-        return std::unexpected(*failure_);
-      }
-      commits_.wait(seen, std::memory_order_acquire);
+      completions_.wait(seen, std::memory_order_acquire);
     }
   }
 
-  [[nodiscard]] bool healthy() const { return !failed_.load(std::memory_order_acquire); }
+  [[nodiscard]] LogState state() const {
+    if (failed_.load(std::memory_order_acquire)) {
+      return LogState::failed;
+    }
+    if (stalled_.load(std::memory_order_acquire)) {
+      return LogState::stalled;
+    }
+    return supply_.is_last(segment_.load(std::memory_order_acquire)) ? LogState::disk_full
+                                                                     : LogState::writing;
+  }
+
+  [[nodiscard]] LogTree& tree() { return *tree_; }
+  [[nodiscard]] const std::filesystem::path& directory() const { return options_.directory; }
 
  private:
+  // Under mutex_.
+  Result<> admit(const Pending& pending) const {
+    if (failure_) {
+      return std::unexpected(*failure_);
+    }
+    const LogState now = state();
+    if (now == LogState::stalled) {
+      return std::unexpected(unavailable("the disk does not answer"));
+    }
+    if (now == LogState::disk_full && !pending.only_administration) {
+      return std::unexpected(
+          unavailable("the disk is full; what is left is for administrators, so free space on it"));
+    }
+    if (queue_.size() >= options_.queue_records_max) {
+      return std::unexpected(
+          unavailable(fmt::format("{} records wait for the disk already", queue_.size())));
+    }
+    return {};
+  }
+
+  // Under mutex_. A clock that was set goes on record: later times in the log mean something else
+  // from there on.
+  void note_clock(UnixMillis unix_ms, MonoNanos mono_ns) {
+    const std::int64_t offset_ms = unix_ms - (mono_ns / 1'000'000);
+    const std::int64_t step_ms = clock_offset_ms_ ? offset_ms - *clock_offset_ms_ : 0;
+    clock_offset_ms_ = offset_ms;
+    if (std::abs(step_ms) < kClockStepMs) {
+      return;
+    }
+    log::warn("the clock was set, or the machine slept, while the server ran",
+              {{"step_s", step_ms / 1000}});
+    Record record = clock_step_record(step_ms);
+    record.mono_ns = mono_ns;
+    queue_.push_back({.body = encode_record(record),
+                      .unix_ms = unix_ms,
+                      .only_administration = true,
+                      .done = nullptr});
+  }
+
   void run() {
-    std::vector<Pending> batch;
-    while (take_queue(batch)) {
+    while (take_queue()) {
+      std::vector<NewRecord> records;
+      records.reserve(batch_.size());
+      for (const Pending& pending : batch_) {
+        records.push_back({.body = pending.body, .unix_ms = pending.unix_ms});
+      }
       std::size_t done = 0;
-      while (done < batch.size()) {
-        const std::size_t first = done;
-        if (auto committed = commit_some(batch, done); !committed) {
-          fail_closed(std::move(committed).error(), batch, first);
+      while (done < records.size()) {
+        if (!writer_.fits(records[done].body.size())) {
+          if (auto entered = enter_next(); !entered) {
+            refuse_batch(done, unavailable(entered.error().message));
+            break;
+          }
+        }
+        const std::uint64_t first = writer_.chain().next_sequence;
+        const auto committed = commit(std::span(records).subspan(done));
+        if (!committed) {
+          fail_closed(committed.error(), done);
           return;
         }
-        announce(batch, first, done);
+        announce(done, *committed, first);
+        done += *committed;
       }
-      batch.clear();
     }
   }
 
   // Blocks until there is something to write; false when the log closes and nothing is left.
-  bool take_queue(std::vector<Pending>& batch) {
+  bool take_queue() {
     std::unique_lock lock(mutex_);
+    batch_.clear();
     while (queue_.empty()) {
       if (stopping_) {
         return false;
@@ -211,137 +240,151 @@ class Log::Impl {
       queued_.wait(lock);
     }
     commit_thread_sleeps_ = false;
-    batch.swap(queue_);
+    batch_.swap(queue_);
     return true;
   }
 
-  // Makes batch[done..] durable as far as one write in the current segment takes it, moves `done`.
-  Result<> commit_some(const std::vector<Pending>& batch, std::size_t& done) {
-    if (room() < kFrameBytesMin + batch[done].body.size()) {
-      CHECK_OK(switch_segment());
-    }
-    buffer_.clear();
-    ChainState chain = chain_;
-    if (offset_ == 0) {
-      SegmentHeader header{.number = segment_number_,
-                           .segment_bytes = segment_bytes_,
-                           .first_sequence = chain.next_sequence,
-                           .created_unix_ms = clock_.unix_ms(),
-                           .previous_hash = chain.last_hash};
-      buffer_ = encode_segment_header(header);
-      chain.last_hash = header.hash;
-    }
-    std::uint32_t batch_index = 0;
-    std::size_t next = done;
-    for (; next < batch.size() && buffer_.size() < kCommitBytesMax; ++next) {
-      const Pending& pending = batch[next];
-      if (segment_bytes_ - offset_ - buffer_.size() < kFrameBytesMin + pending.body.size()) {
-        break;
-      }
-      chain.last_hash = append_frame(buffer_, chain.next_sequence, pending.unix_ms, batch_index++,
-                                     chain.last_hash, pending.body);
-      ++chain.next_sequence;
-    }
-    CHECK_OK(write_all_at(segment_.get(), buffer_, static_cast<off_t>(offset_)));
-    if (::fdatasync(segment_.get()) != 0) {
-      return fail_errno(Code::io, "fdatasync");
-    }
-    if (offset_ == 0) {  // only now: never more than one blank segment, whenever we are killed
-      preparer_.want(segment_number_ + 1);
-    }
-    offset_ += buffer_.size();
-    chain_ = chain;
-    done = next;
+  Result<> enter_next() {
+    CHECK_OK(supply_.wait_for(writer_.segment() + 1));
+    CHECK_OK(writer_.enter_next());
+    segment_.store(writer_.segment(), std::memory_order_release);
     return {};
   }
 
-  // Bytes that frames can still take in the current segment.
-  [[nodiscard]] std::uint64_t room() const {
-    return segment_bytes_ - std::max<std::uint64_t>(offset_, kSegmentHeaderBytes);
+  Result<std::size_t> commit(std::span<const NewRecord> records) {
+    const bool first_in_segment = writer_.blank();
+    commit_began_ns_.store(clock_.mono_ns(), std::memory_order_release);
+    auto committed = writer_.commit(records, clock_.unix_ms(), [this](std::string_view leaf_data) {
+      tree_->append(leaf_data);
+    });
+    commit_began_ns_.store(kIdle, std::memory_order_release);
+    if (committed && stalled_.exchange(false, std::memory_order_acq_rel)) {
+      log::info("audit log: the disk answers again", {});
+    }
+    if (committed && first_in_segment) {
+      // Only now: never more than one blank segment, whenever we are killed.
+      supply_.want(writer_.segment() + 1);
+    }
+    return committed;
   }
 
-  Result<> switch_segment() {
-    const std::uint64_t number = segment_number_ + 1;
-    CHECK_OK(preparer_.wait_for(number));
-    TRY(const SegmentFile made, SegmentFile::open(options_.directory, number));
-    TRY(segment_, open_segment(options_.directory, number));
-    segment_bytes_ = made.bytes();
-    segment_number_ = number;
-    offset_ = 0;
-    return {};
-  }
-
-  void announce(std::vector<Pending>& batch, std::size_t first, std::size_t end) {
-    const std::uint64_t first_sequence = chain_.next_sequence - (end - first);
-    durable_.store(chain_.next_sequence - 1, std::memory_order_release);
-    commits_.fetch_add(1, std::memory_order_release);
-    commits_.notify_all();
+  // Completions are taken under the mutex, because a stall completes them too, and run outside it.
+  std::vector<Pending> take_batch(std::size_t first, std::size_t end) {
+    const std::lock_guard lock(mutex_);
+    std::vector<Pending> taken(end - first);
     for (std::size_t i = first; i < end; ++i) {
-      if (batch[i].done) {
-        batch[i].done(first_sequence + (i - first));
+      taken[i - first].done = std::exchange(batch_[i].done, nullptr);
+      taken[i - first].waiter = std::exchange(batch_[i].waiter, nullptr);
+    }
+    return taken;
+  }
+
+  void complete_all(std::vector<Pending>& taken, const Error& error) {
+    for (Pending& pending : taken) {
+      complete(pending, std::unexpected(error));
+    }
+    completions_.fetch_add(1, std::memory_order_release);
+    completions_.notify_all();
+  }
+
+  void announce(std::size_t first, std::size_t count, std::uint64_t first_sequence) {
+    std::vector<Pending> taken = take_batch(first, first + count);
+    for (Pending& pending : taken) {
+      if (pending.waiter != nullptr) {
+        complete(pending, first_sequence + static_cast<std::uint64_t>(&pending - taken.data()));
       }
     }
+    // One wake-up for all of a batch, before the callbacks.
+    completions_.fetch_add(1, std::memory_order_release);
+    completions_.notify_all();
+    for (std::size_t i = 0; i < count; ++i) {
+      complete(taken[i], first_sequence + i);
+    }
+  }
+
+  void refuse_batch(std::size_t first, const Error& error) {
+    std::vector<Pending> taken = take_batch(first, batch_.size());
+    complete_all(taken, error);
   }
 
   // After the first I/O error nobody knows what is on the disk: everything that waits fails, and
   // so does everything that comes, until a new process has recovered the log.
-  void fail_closed(Error cause, std::vector<Pending>& batch, std::size_t first) {
-    const Error error{Code::audit_unavailable,
-                      fmt::format("the audit log: {}: {}; nothing is answered until the disk "
-                                  "is repaired and the server started again",
-                                  segment_name(segment_number_), cause.message)};
+  void fail_closed(const Error& cause, std::size_t first) {
+    const std::string name = segment_name(writer_.segment());
+    const Error error = unavailable(
+        fmt::format("{}: {}; nothing is answered until the disk is repaired and the server started "
+                    "again",
+                    name, cause.message));
     log::error("audit log: cannot write; every call is refused from now on",
-               {{"segment", segment_name(segment_number_)}, {"error", cause.message}});
-    std::vector<Pending> waiting;
+               {{"segment", name}, {"error", cause.message}});
+    mark_tail_unknown(options_.directory, *options_.disk);
+    std::vector<Pending> taken = take_batch(first, batch_.size());
     {
       const std::lock_guard lock(mutex_);
       failure_ = error;
-      waiting.swap(queue_);
+      std::ranges::move(queue_, std::back_inserter(taken));
+      queue_.clear();
     }
-    segment_.reset();
     failed_.store(true, std::memory_order_release);
-    commits_.fetch_add(1, std::memory_order_release);
-    commits_.notify_all();
-    for (std::size_t i = first; i < batch.size(); ++i) {
-      if (batch[i].done) {
-        batch[i].done(std::unexpected(error));
+    complete_all(taken, error);
+  }
+
+  void watch() {
+    std::unique_lock lock(mutex_);
+    while (!watching_.wait_for(lock, kWatchPeriod, [this] { return stop_watching_; })) {
+      const MonoNanos began_ns = commit_began_ns_.load(std::memory_order_acquire);
+      if (began_ns == kIdle || stalled_.load(std::memory_order_acquire) ||
+          clock_.mono_ns() - began_ns < options_.stall_ms * 1'000'000) {
+        continue;
       }
-    }
-    for (Pending& pending : waiting) {
-      if (pending.done) {
-        pending.done(std::unexpected(error));
+      stalled_.store(true, std::memory_order_release);
+      std::vector<Pending> taken;
+      for (Pending& pending : batch_) {
+        taken.push_back({.body = {},
+                         .done = std::exchange(pending.done, nullptr),
+                         .waiter = std::exchange(pending.waiter, nullptr)});
       }
+      std::ranges::move(queue_, std::back_inserter(taken));
+      queue_.clear();
+      lock.unlock();
+      log::error("audit log: the disk does not answer; calls are refused until it does", {});
+      complete_all(taken, unavailable("the disk does not answer"));
+      lock.lock();
     }
   }
+
+  static constexpr MonoNanos kIdle = -1;
 
   const LogOptions options_;
   const Clock& clock_;
   const UniqueFd lock_;
+  const std::unique_ptr<LogTree> tree_;
 
   // The commit thread's own.
-  UniqueFd segment_;
-  std::uint64_t segment_bytes_;
-  std::uint64_t segment_number_;
-  std::uint64_t offset_;  // 0: the header is still to be written
-  ChainState chain_;
-  std::string buffer_;
+  SegmentWriter writer_;
+
+  std::atomic<std::uint64_t> segment_;  // that writer_ is in
+  std::atomic<MonoNanos> commit_began_ns_ = kIdle;
+  std::atomic<bool> stalled_ = false;
+  std::atomic<bool> failed_ = false;
+  // What append_and_wait() watches. 32 bits, as futexes are.
+  std::atomic<std::uint32_t> completions_ = 0;
 
   // Shared, under mutex_.
   std::mutex mutex_;
   std::condition_variable queued_;
+  std::condition_variable watching_;
   std::vector<Pending> queue_;
-  std::uint64_t next_queued_;
+  std::vector<Pending> batch_;  // the commit thread's; `done` and `waiter` of it are shared
   std::optional<Error> failure_;
+  std::optional<std::int64_t> clock_offset_ms_;
   bool commit_thread_sleeps_ = false;
   bool stopping_ = false;
+  bool stop_watching_ = false;
 
-  // What append_and_wait() watches: one wake-up for all of a batch. 32 bits, as futexes are.
-  std::atomic<std::uint32_t> commits_ = 0;
-  std::atomic<std::uint64_t> durable_;
-  std::atomic<bool> failed_ = false;
-
-  Preparer preparer_;
+  SegmentSupply supply_;
   std::thread commit_thread_;
+  std::thread watch_thread_;
 };
 
 Result<std::unique_ptr<Log>> Log::open(LogOptions options, const Clock& clock) {
@@ -354,35 +397,51 @@ Result<std::unique_ptr<Log>> Log::open(LogOptions options, const Clock& clock) {
   }
   CHECK_OK(make_directory(options.directory, 0700));
   TRY(UniqueFd lock, lock_file(options.directory / "lock"));
-  CHECK_OK(remove_unfinished_segments(options.directory));
-  TRY(WritePosition position, recover(options.directory));
+  Disk& disk = *options.disk;
+  CHECK_OK(remove_unfinished_segments(options.directory, disk));
+  TRY(WritePosition position, recover(options.directory, disk));
+  auto tree = std::make_unique<LogTree>(options.directory, options.sm3_tree);
+  CHECK_OK(tree->load(position.chain.next_sequence - 1, options.known_checkpoints));
   if (position.segments == 0) {
-    CHECK_OK(prepare_segment(options.directory, 1, options.segment_bytes));
+    CHECK_OK(prepare_segment(options.directory, 1, options.segment_bytes, disk));
     position.segments = 1;
   }
-  TRY(const SegmentFile current, SegmentFile::open(options.directory, position.segment));
-  TRY(UniqueFd segment, open_segment(options.directory, position.segment));
-  return std::unique_ptr<Log>(new Log(std::make_unique<Impl>(
-      std::move(options), clock, std::move(lock), std::move(segment), current.bytes(), position)));
+  TRY(SegmentWriter writer, SegmentWriter::open(options.directory, position, disk));
+  return std::unique_ptr<Log>(
+      new Log(std::make_unique<Impl>(std::move(options), clock, std::move(lock), std::move(writer),
+                                     position.segments, std::move(tree))));
 }
 
 Log::Log(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Log::~Log() = default;
 
-void Log::append(Record record, AppendDone done) {
-  if (auto queued = impl_->enqueue(record, done); !queued && done) {
-    done(std::unexpected(std::move(queued).error()));
+void Log::append(Record record, AppendDone done, Lane lane) {
+  Pending pending;
+  pending.done = std::move(done);
+  if (auto queued = impl_->enqueue(record, lane, pending); !queued) {
+    complete(pending, std::unexpected(std::move(queued).error()));
   }
 }
 
-Result<std::uint64_t> Log::append_and_wait(Record record) {
-  AppendDone nobody;
-  TRY(const std::uint64_t sequence, impl_->enqueue(record, nobody));
-  return impl_->wait_until_durable(sequence);
+Result<std::uint64_t> Log::append_and_wait(Record record, Lane lane) {
+  Waiter waiter;
+  Pending pending;
+  pending.waiter = &waiter;
+  CHECK_OK(impl_->enqueue(record, lane, pending));
+  impl_->wait(waiter);
+  return std::move(waiter.sequence);
 }
 
-bool Log::healthy() const {
-  return impl_->healthy();
+LogState Log::state() const {
+  return impl_->state();
+}
+
+LogTree& Log::tree() {
+  return impl_->tree();
+}
+
+const std::filesystem::path& Log::directory() const {
+  return impl_->directory();
 }
 
 }  // namespace deepmoat::audit

@@ -45,8 +45,12 @@ struct Record {
   std::string data_class;  // "public", "internal", "sensitive", "restricted"
   std::string model;
   std::string model_version;      // SHA-256 of the model file, first 16 digits
+  std::string adapter;            // the LoRA adapter that the model answered with, and its version
+  std::string adapter_version;    // as model_version
+  std::string knowledge;          // snapshot of the knowledge base that the answer rests on
   std::string input_fingerprint;  // HMAC under the tenant's audit key, hexadecimal
   std::string output_fingerprint;
+  std::string content;  // SHA-256 of the sealed content, where a policy kept it
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_cached = 0;
   std::uint64_t tokens_out = 0;

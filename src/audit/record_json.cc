@@ -43,8 +43,12 @@ void each_field(RecordType& r, Visit&& visit) {
   visit("data_class", r.data_class);
   visit("model", r.model);
   visit("model_version", r.model_version);
+  visit("adapter", r.adapter);
+  visit("adapter_version", r.adapter_version);
+  visit("knowledge", r.knowledge);
   visit("input_fingerprint", r.input_fingerprint);
   visit("output_fingerprint", r.output_fingerprint);
+  visit("content", r.content);
   visit("tokens_in", r.tokens_in);
   visit("tokens_cached", r.tokens_cached);
   visit("tokens_out", r.tokens_out);

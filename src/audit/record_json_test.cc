@@ -188,7 +188,7 @@ TEST(Format, FrameHasTheSpecifiedBytes) {
                                             8));
   EXPECT_EQ(bytes.substr(8, 8), std::string("\x02\x01\0\0\0\0\0\0", 8));
   EXPECT_EQ(bytes.substr(16, 8), std::string("\x04\x03\0\0\0\0\0\0", 8));
-  EXPECT_EQ(bytes.substr(24, 8), std::string("\x05\0\0\0\x01\0\x01\0", 8));
+  EXPECT_EQ(bytes.substr(24, 8), std::string("\x05\0\0\0\x01\0\x02\0", 8));
   EXPECT_TRUE(all_zero(std::string_view(bytes).substr(32, 32)));
   EXPECT_EQ(bytes.substr(64, 2), "{}");
   EXPECT_EQ(bytes.substr(66), crypto::view(hash));

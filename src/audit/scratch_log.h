@@ -39,6 +39,7 @@ class ScratchFolder {
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
 
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path log() const { return path_ / "audit"; }
   [[nodiscard]] std::filesystem::path segment(std::uint64_t number) const {
     return log() / segment_name(number);

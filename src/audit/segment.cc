@@ -1,14 +1,11 @@
 // Segment files on disk. prepare_segment() runs on the log's preparing thread, the rest anywhere.
 #include "audit/segment.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
+#include <utility>
 
 namespace deepmoat::audit {
 
@@ -16,52 +13,15 @@ namespace {
 
 constexpr std::string_view kPrefix = "audit-";
 constexpr std::string_view kSuffix = ".seg";
-constexpr std::string_view kUnfinishedSuffix = ".seg.new";
-constexpr std::uint64_t kFillBytes = 256 * 1024;
+constexpr std::string_view kKeptSuffix = ".kept";
+constexpr std::string_view kUnfinishedSuffix = ".new";
 
-// 0 when `name` is not exactly what segment_name() makes.
-std::uint64_t number_of(const std::string& name) {
+// 0 when `name` is not exactly what `spell` makes.
+std::uint64_t number_of(const std::string& name, std::string (*spell)(std::uint64_t)) {
   std::uint64_t number = 0;
   const char* const start = name.data() + std::min(kPrefix.size(), name.size());
   std::from_chars(start, name.data() + name.size(), number);
-  return name == segment_name(number) ? number : 0;
-}
-
-Result<> read_at(int fd, char* out, std::size_t bytes, std::uint64_t offset,
-                 const std::filesystem::path& path) {
-  while (bytes > 0) {
-    const ssize_t got = ::pread(fd, out, bytes, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got < 0) {
-      return fail_errno(Code::io, "read " + path.string());
-    }
-    if (got == 0) {
-      return fail(Code::corrupt, path.string() + " became shorter while it was read");
-    }
-    out += got;
-    bytes -= static_cast<std::size_t>(got);
-    offset += static_cast<std::uint64_t>(got);
-  }
-  return {};
-}
-
-// Piece by piece, each on its way to the disk before the next: one sync of it all at the end would
-// hold up the commits that run beside this.
-Result<> fill_with_zeros(int fd, std::uint64_t bytes) {
-  const std::string zeros(std::min(bytes, kFillBytes), '\0');
-  constexpr unsigned kWriteAndWait = SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-  for (std::uint64_t offset = 0; offset < bytes; offset += zeros.size()) {
-    const std::uint64_t piece = std::min<std::uint64_t>(zeros.size(), bytes - offset);
-    const auto start = static_cast<off_t>(offset);
-    CHECK_OK(write_all_at(fd, std::string_view(zeros).substr(0, piece), start));
-    if (::sync_file_range(fd, start, static_cast<off_t>(piece), kWriteAndWait) != 0 &&
-        errno != ENOSYS) {
-      return fail_errno(Code::io, "sync_file_range");
-    }
-  }
-  return {};
+  return name == spell(number) ? number : 0;
 }
 
 }  // namespace
@@ -70,29 +30,28 @@ std::string segment_name(std::uint64_t number) {
   return fmt::format("{}{:012}{}", kPrefix, number, kSuffix);
 }
 
-Result<std::uint64_t> count_segments(const std::filesystem::path& directory) {
+std::string kept_name(std::uint64_t number) {
+  return fmt::format("{}{:012}{}", kPrefix, number, kKeptSuffix);
+}
+
+Result<std::uint64_t> count_segments(const std::filesystem::path& directory, Disk& disk) {
+  TRY(const std::vector<std::string> names, disk.list(directory));
   std::vector<std::uint64_t> numbers;
-  std::error_code error;
-  std::filesystem::directory_iterator entries(directory, error);
-  if (error) {
-    return fail(error == std::errc::no_such_file_or_directory ? Code::not_found : Code::io,
-                "audit folder " + directory.string() + ": " + error.message());
-  }
-  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    const std::string name = entries->path().filename().string();
-    if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) {
+  for (const std::string& name : names) {
+    const bool segment = name.ends_with(kSuffix);
+    if (!name.starts_with(kPrefix) || (!segment && !name.ends_with(kKeptSuffix))) {
       continue;
     }
-    const std::uint64_t number = number_of(name);
+    const std::uint64_t number = number_of(name, segment ? segment_name : kept_name);
     if (number == 0) {
-      return fail(Code::corrupt, entries->path().string() + " is named like a segment but is none");
+      return fail(Code::corrupt,
+                  (directory / name).string() + " is named like a segment but is none");
     }
     numbers.push_back(number);
   }
-  if (error) {
-    return fail(Code::io, "list " + directory.string() + ": " + error.message());
-  }
   std::ranges::sort(numbers);
+  const auto same = std::ranges::unique(numbers);  // a `.seg` that is to be removed
+  numbers.erase(same.begin(), same.end());
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (numbers[i] != i + 1) {
       return fail(Code::corrupt,
@@ -103,34 +62,39 @@ Result<std::uint64_t> count_segments(const std::filesystem::path& directory) {
   return numbers.size();
 }
 
-Result<SegmentFile> SegmentFile::open(const std::filesystem::path& directory,
-                                      std::uint64_t number) {
+Result<SegmentFile> SegmentFile::open(const std::filesystem::path& directory, std::uint64_t number,
+                                      Disk& disk) {
   SegmentFile segment;
-  segment.path_ = directory / segment_name(number);
   segment.number_ = number;
-  TRY(segment.file_, open_file(segment.path_, O_RDONLY | O_NOFOLLOW));
-  struct stat status{};
-  if (::fstat(segment.file_.get(), &status) != 0) {
-    return fail_errno(Code::io, "stat " + segment.path_.string());
+  segment.path_ = directory / kept_name(number);
+  auto kept = disk.open(segment.path_);
+  if (kept) {
+    segment.kept_ = true;
+    segment.reader_ = std::move(*kept);
+    return segment;
   }
-  segment.bytes_ = static_cast<std::uint64_t>(status.st_size);
-  if (!S_ISREG(status.st_mode) || segment.bytes_ < kSegmentBytesMin ||
-      segment.bytes_ > kSegmentBytesMax || segment.bytes_ % kSegmentPageBytes != 0) {
-    return fail(Code::corrupt, fmt::format("{} is not a segment: {} bytes", segment.path_.string(),
-                                           segment.bytes_));
+  if (kept.error().code != Code::not_found) {
+    return std::unexpected(std::move(kept).error());
+  }
+  segment.path_ = directory / segment_name(number);
+  TRY(segment.reader_, disk.open(segment.path_));
+  const std::uint64_t bytes = segment.bytes();
+  if (bytes < kSegmentBytesMin || bytes > kSegmentBytesMax || bytes % kSegmentPageBytes != 0) {
+    return fail(Code::corrupt,
+                fmt::format("{} is not a segment: {} bytes", segment.path_.string(), bytes));
   }
   return segment;
 }
 
 Result<> SegmentFile::load(std::string& buffer, std::uint64_t offset) const {
-  buffer.resize(bytes_);
-  return read_at(file_.get(), buffer.data() + offset, bytes_ - offset, offset, path_);
+  buffer.resize(bytes());
+  return reader_->read_at(buffer.data() + offset, bytes() - offset, offset);
 }
 
 Result<std::string> SegmentFile::read(std::uint64_t offset, std::size_t bytes_max) const {
-  std::string bytes(std::min<std::uint64_t>(bytes_max, bytes_ - std::min(offset, bytes_)), '\0');
-  CHECK_OK(read_at(file_.get(), bytes.data(), bytes.size(), offset, path_));
-  return bytes;
+  std::string out(std::min<std::uint64_t>(bytes_max, bytes() - std::min(offset, bytes())), '\0');
+  CHECK_OK(reader_->read_at(out.data(), out.size(), offset));
+  return out;
 }
 
 const char* check_segment_header(const SegmentFile& file, std::string_view bytes,
@@ -141,7 +105,7 @@ const char* check_segment_header(const SegmentFile& file, std::string_view bytes
   if (header.number != file.number()) {
     return "the segment's number is not its file name's";
   }
-  if (header.segment_bytes != file.bytes()) {
+  if (!file.kept() && header.segment_bytes != file.bytes()) {
     return "the file's length is not the one in its header";
   }
   const ChainState beginning;
@@ -156,45 +120,32 @@ const char* check_segment_header(const SegmentFile& file, std::string_view bytes
 }
 
 Result<> prepare_segment(const std::filesystem::path& directory, std::uint64_t number,
-                         std::uint64_t segment_bytes) {
+                         std::uint64_t segment_bytes, Disk& disk, std::string_view begin) {
   const std::filesystem::path path = directory / segment_name(number);
-  const std::filesystem::path unfinished =
-      directory / fmt::format("{}{:012}{}", kPrefix, number, kUnfinishedSuffix);
-  TRY(const UniqueFd file, open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
-  // Real zeros, not a hole: a later write into them changes no metadata, so that its fdatasync
-  // waits for the data alone.
-  if (auto filled = fill_with_zeros(file.get(), segment_bytes); !filled) {
-    ::unlink(unfinished.c_str());  // gives the space back
-    return fail(filled.error().code, unfinished.string() + ": " + filled.error().message);
+  const std::filesystem::path unfinished = path.string() + std::string(kUnfinishedSuffix);
+  TRY(const std::unique_ptr<DiskFile> file, disk.create(unfinished, segment_bytes));
+  Result<> written = begin.empty() ? Result<>() : file->write_at(begin, 0);
+  if (written) {
+    written = file->sync();
   }
-  if (::fsync(file.get()) != 0) {
-    auto failure = fail_errno(Code::io, "fsync " + unfinished.string());
-    ::unlink(unfinished.c_str());
-    return failure;
+  if (!written) {
+    (void)disk.remove(unfinished);  // gives the space back; what counts is why it failed
+    return written;
   }
-  if (::rename(unfinished.c_str(), path.c_str()) != 0) {
-    return fail_errno(Code::io, "rename " + unfinished.string());
-  }
-  return sync_directory(directory);
+  CHECK_OK(disk.rename(unfinished, path));
+  return disk.sync_folder(directory);
 }
 
-Result<> remove_unfinished_segments(const std::filesystem::path& directory) {
-  std::error_code error;
-  std::vector<std::filesystem::path> unfinished;
-  std::filesystem::directory_iterator entries(directory, error);
-  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    const std::string name = entries->path().filename().string();
-    if (name.starts_with(kPrefix) && name.ends_with(kUnfinishedSuffix)) {
-      unfinished.push_back(entries->path());
+Result<> remove_unfinished_segments(const std::filesystem::path& directory, Disk& disk) {
+  TRY(const std::vector<std::string> names, disk.list(directory));
+  for (const std::string& name : names) {
+    const bool unfinished = name.starts_with(kPrefix) && name.ends_with(kUnfinishedSuffix);
+    // Retention had put its `.kept` in the place of this one.
+    const bool replaced = name.ends_with(kSuffix) && number_of(name, segment_name) != 0 &&
+                          disk.exists(directory / kept_name(number_of(name, segment_name)));
+    if (unfinished || replaced) {
+      CHECK_OK(disk.remove(directory / name));
     }
-  }
-  for (const auto& path : unfinished) {
-    if (!error) {
-      std::filesystem::remove(path, error);
-    }
-  }
-  if (error) {
-    return fail(Code::io, "audit folder " + directory.string() + ": " + error.message());
   }
   return {};
 }

@@ -1,0 +1,208 @@
+#include "audit/checkpointer.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+
+namespace deepmoat::audit {
+
+namespace {
+
+constexpr auto kLook = std::chrono::milliseconds(100);
+constexpr auto kCoveringWait = std::chrono::seconds(5);
+constexpr MonoNanos kPeriodNs = 1'000'000'000;
+constexpr std::uint64_t kRecordsMax = 10'000;  // sooner, when that many have come
+constexpr std::size_t kNoteBytesMax = 64 * 1024;
+
+// 0 for bytes that are no checkpoint.
+std::uint64_t size_of(std::string_view bytes) {
+  const auto note = transparency::parse_note(bytes);
+  const auto checkpoint =
+      note ? transparency::parse_checkpoint(note->text) : fail(Code::corrupt, "no note");
+  return checkpoint ? checkpoint->size : 0;
+}
+
+}  // namespace
+
+Result<std::vector<KnownCheckpoint>> known_checkpoints(
+    const std::filesystem::path& log_directory,
+    const std::vector<std::unique_ptr<CheckpointPlace>>& places,
+    const transparency::NoteSigner& signer) {
+  std::vector<KnownCheckpoint> known;
+  const auto take = [&](const std::string& place, std::string_view bytes) -> Result<> {
+    const auto note = signer.open(bytes);
+    if (!note) {
+      return fail(Code::corrupt,
+                  fmt::format("the audit checkpoint in {}: {}", place, note.error().message));
+    }
+    TRY(Checkpoint checkpoint, transparency::parse_checkpoint(note->text));
+    known.push_back({.place = place, .checkpoint = std::move(checkpoint)});
+    return {};
+  };
+  const std::filesystem::path own = log_directory / kCheckpointFile;
+  if (const auto note = read_file(own, kNoteBytesMax); note) {
+    CHECK_OK(take(own.string(), *note));
+  } else if (note.error().code != Code::not_found) {
+    return std::unexpected(note.error());
+  }
+  for (const auto& place : places) {
+    TRY(const std::optional<std::string> note, place->newest());
+    if (note) {
+      CHECK_OK(take(place->name(), *note));
+    }
+  }
+  return known;
+}
+
+std::string verifier_keys(const transparency::NoteSigner& signer) {
+  const auto sm2 = signer.sm2_verifier_key();
+  return signer.verifier_key() + '\n' + (sm2 ? *sm2 + '\n' : "");
+}
+
+Checkpointer::Checkpointer(Log& log, const transparency::NoteSigner& signer,
+                           std::vector<std::unique_ptr<CheckpointPlace>> places, const Clock& clock)
+    : log_(log), signer_(signer), clock_(clock), places_(std::move(places)) {
+  for (const auto& place : places_) {
+    health_.push_back({.place = place->name(), .error = {}});
+  }
+  if (const auto note = read_file(log_.directory() / kCheckpointFile, kNoteBytesMax); note) {
+    edge_size_ = size_of(*note);
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+Checkpointer::~Checkpointer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wanted_.notify_one();
+  thread_.join();
+}
+
+std::string Checkpointer::newest() const {
+  const std::lock_guard lock(mutex_);
+  return newest_;
+}
+
+std::vector<PlaceHealth> Checkpointer::places() const {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+Result<std::string> Checkpointer::covering(std::uint64_t size) {
+  if (size > log_.tree().size()) {
+    return fail(Code::invalid_argument, fmt::format("the log has fewer than {} records", size));
+  }
+  std::unique_lock lock(mutex_);
+  // The attempt that is under way may have looked before our record came; the one after it has not.
+  const std::uint64_t last_attempt = attempts_ + 2;
+  while (newest_size_ < size) {
+    if (attempts_ >= last_attempt || stopping_) {
+      return error_ ? std::unexpected(*error_)
+                    : fail(Code::unavailable, "no checkpoint could be made");
+    }
+    now_ = true;
+    wanted_.notify_one();
+    if (made_.wait_for(lock, kCoveringWait) == std::cv_status::timeout) {
+      return fail(Code::unavailable, "the next checkpoint takes too long: see its places");
+    }
+  }
+  return newest_;
+}
+
+void Checkpointer::run() {
+  MonoNanos last_ns = clock_.mono_ns() - kPeriodNs;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wanted_.wait_for(lock, kLook, [this] { return now_ || stopping_; });
+    const bool stop = stopping_;
+    const std::uint64_t behind = log_.tree().size() - newest_size_;
+    const bool period_over = clock_.mono_ns() - last_ns >= kPeriodNs;
+    const bool due =
+        behind > 0 && (now_ || stop || newest_size_ == 0 || behind >= kRecordsMax || period_over);
+    const bool places_due = due || stop || period_over;
+    const bool asked = std::exchange(now_, false);
+    if (due || asked || places_due) {
+      lock.unlock();
+      Result<> made = due ? make() : Result<>();
+      if (places_due) {
+        last_ns = clock_.mono_ns();
+        take_to_places(stop);
+      }
+      lock.lock();
+      note_attempt(std::move(made));
+      made_.notify_all();
+    }
+    if (stop) {
+      return;
+    }
+  }
+}
+
+// Under the mutex.
+void Checkpointer::note_attempt(Result<> made) {
+  ++attempts_;
+  const bool was_well = !error_;
+  error_ = made ? std::nullopt : std::optional(std::move(made).error());
+  if (error_ && was_well) {
+    log::error("audit log: no checkpoint can be made", {{"error", error_->message}});
+  }
+}
+
+// This and what follows: on the thread, without the mutex.
+Result<> Checkpointer::make() {
+  const TreeSnapshot snapshot = log_.tree().snapshot();
+  const Checkpoint checkpoint = snapshot.checkpoint(signer_.name());
+  TRY(const std::string note, signer_.sign(transparency::checkpoint_text(checkpoint)));
+  CHECK_OK(write(snapshot, note));
+  {
+    const std::lock_guard lock(mutex_);
+    newest_size_ = snapshot.size();
+    newest_ = note;
+  }
+  log_.tree().remove_edge(std::exchange(edge_size_, snapshot.size()), snapshot.size());
+  return {};
+}
+
+// The tiles first: whoever reads a checkpoint finds the tree that it speaks of.
+Result<> Checkpointer::write(const TreeSnapshot& snapshot, const std::string& note) {
+  CHECK_OK(log_.tree().write_tiles(snapshot));
+  CHECK_OK(write_file_atomic(log_.directory() / kCheckpointFile, note, 0600));
+  const std::int64_t day = clock_.unix_ms() / kDayMs;
+  if (day != history_day_) {
+    const std::filesystem::path folder = log_.directory() / kCheckpointFolder;
+    CHECK_OK(make_directory(folder, 0700));
+    CHECK_OK(write_file_atomic(folder / fmt::format("{:020}", snapshot.size()), note, 0600));
+    history_day_ = day;
+  }
+  return {};
+}
+
+// To those that do not have the newest one.
+void Checkpointer::take_to_places(bool last) {
+  const auto [note, size] = [this] {
+    const std::lock_guard lock(mutex_);
+    return std::pair(newest_, newest_size_);
+  }();
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    if (health_[i].size >= size) {  // only this thread changes it
+      continue;
+    }
+    const Result<bool> kept = places_[i]->keep(note, last);
+    const std::lock_guard lock(mutex_);
+    PlaceHealth& health = health_[i];
+    if (!kept && health.error.empty()) {
+      log::error("audit log: a second place does not take the checkpoint",
+                 {{"place", health.place}, {"error", kept.error().message}});
+    }
+    health.error = kept ? "" : kept.error().message;
+    health.size = kept && *kept ? size : health.size;
+  }
+}
+
+}  // namespace deepmoat::audit
