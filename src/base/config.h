@@ -119,6 +119,13 @@ struct Config {
   } webhooks;
   struct Audit {
     std::int64_t segment_mib = 64;
+    std::string origin;  // empty: made of the installation's id
+    bool sm = false;
+    std::vector<std::string> checkpoint_places;
+    std::int64_t keep_days = 190;
+    std::int64_t keep_personal_days = 1096;
+    std::int64_t keep_medical_days = 2192;
+    std::vector<std::string> medical_tenants;
   } audit;
   struct Approval {
     bool two_persons = false;

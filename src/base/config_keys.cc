@@ -85,6 +85,40 @@ void add_custody_rules(std::vector<KeyRule>& rules) {
                           AT(custody.grace_hours), 0, 720));
 }
 
+void add_audit_rules(std::vector<KeyRule>& rules) {
+  rules.push_back(integer({"audit", "segment_mib", "Size of one file of the audit log in MiB."},
+                          AT(audit.segment_mib), 1, 1024));
+  rules.push_back(text({"audit", "origin",
+                        "Name of the log in its checkpoints, such as \"audit.hospital.example/"
+                        "llm\"; empty: deepmoat/ and the id of the root keys. Do not change it "
+                        "later: checkpoints of another name are not this log's."},
+                       AT(audit.origin)));
+  rules.push_back(boolean({"audit", "sm",
+                           "Keeps a second Merkle tree with SM3 and signs checkpoints with SM2, "
+                           "too."},
+                          AT(audit.sm)));
+  rules.push_back(text_list(
+      {"audit", "checkpoint_places",
+       "Second places that keep the newest checkpoint: \"directory:/path\" (on another disk or "
+       "machine), \"syslog\", \"token\" (the PKCS#11 token of the root keys). A server whose log "
+       "is older than what one of them keeps does not start."},
+      AT(audit.checkpoint_places)));
+  rules.push_back(integer({"audit", "keep_days",
+                           "Days for which records of the audit log keep their text (network logs: "
+                           "six months at least)."},
+                          AT(audit.keep_days), 184, 36'500));
+  rules.push_back(integer({"audit", "keep_personal_days",
+                           "The same for calls of data class sensitive or restricted, and for what "
+                           "administrators did (PIPL: three years)."},
+                          AT(audit.keep_personal_days), 184, 36'500));
+  rules.push_back(integer({"audit", "keep_medical_days",
+                           "The same for all records of audit.medical_tenants (HIPAA: six years)."},
+                          AT(audit.keep_medical_days), 184, 36'500));
+  rules.push_back(
+      text_list({"audit", "medical_tenants", "Tenants whose records are medical documentation."},
+                AT(audit.medical_tenants)));
+}
+
 void add_security_rules(std::vector<KeyRule>& rules) {
   rules.push_back(
       text({"tls", "certificate",
@@ -151,8 +185,7 @@ void add_security_rules(std::vector<KeyRule>& rules) {
                            "limit.",
                            kReloadable},
                           AT(limits.wait_s_max), 0, 86'400));
-  rules.push_back(integer({"audit", "segment_mib", "Size of one file of the audit log in MiB."},
-                          AT(audit.segment_mib), 1, 1024));
+  add_audit_rules(rules);
 }
 
 void add_running_rules(std::vector<KeyRule>& rules) {

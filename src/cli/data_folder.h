@@ -17,6 +17,8 @@ class DataFolder {
   [[nodiscard]] std::filesystem::path database() const { return root_ / "deepmoat.db"; }
   [[nodiscard]] std::filesystem::path tls() const { return root_ / "tls"; }
   [[nodiscard]] std::filesystem::path audit() const { return root_ / "audit"; }
+  // The public keys of its checkpoints.
+  [[nodiscard]] std::filesystem::path audit_key() const { return audit() / "verifier.key"; }
   [[nodiscard]] std::filesystem::path incidents() const { return root_ / "incidents"; }
   [[nodiscard]] std::filesystem::path models() const { return root_ / "models"; }
   [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }

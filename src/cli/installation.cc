@@ -26,6 +26,21 @@ void forbid_dumps() {
 // Once there is a keystore of the envelope, one that is not there is lost and not made anew.
 constexpr std::string_view kEnvelopeSetting = "envelope_begun";
 
+// Derived, so that whoever restores the root keys has it too.
+Result<transparency::NoteSigner> checkpoint_signer(const crypto::RootSecrets& secrets,
+                                                   const Config& config) {
+  TRY(crypto::SigningKey key, crypto::SigningKey::from_seed(crypto::derive_secret(
+                                  secrets.signing, "deepmoat audit checkpoint key 1")));
+  std::optional<crypto::Sm2Key> sm2;
+  if (config.audit.sm) {
+    TRY(sm2, crypto::Sm2Key::from_seed(
+                 crypto::derive_secret(secrets.signing, "deepmoat audit checkpoint SM2 key 1")));
+  }
+  const std::string origin =
+      config.audit.origin.empty() ? "deepmoat/" + secrets.id : config.audit.origin;
+  return transparency::NoteSigner::make(origin, std::move(key), std::move(sm2));
+}
+
 identity::SessionOptions session_options(const Config& config) {
   identity::SessionOptions options;
   options.idle_ms = config.sessions.idle_minutes * 60 * 1000;
@@ -119,10 +134,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   TRY(made->lock_, lock_file(folder.lock()));
   const bool first_start = !std::filesystem::exists(folder.database());
   CHECK_OK(made->open_custody(folder, config, clock, first_start));
-  audit::LogOptions log_options;
-  log_options.directory = folder.audit();
-  log_options.segment_bytes = static_cast<std::uint64_t>(config.audit.segment_mib) * 1024 * 1024;
-  TRY(made->audit_log_, audit::Log::open(log_options, clock));
+  CHECK_OK(made->open_audit_log(folder, config, clock));
   TRY(made->database_, store::Database::open(folder.database()));
   CHECK_OK(made->open_envelope(folder, config, clock));
   made->authority_ = std::make_unique<identity::KeyAuthority>(made->secrets_);
@@ -169,6 +181,29 @@ Result<> Installation::open_custody(const DataFolder& folder, const Config& conf
       crypto::CustodyWatchOptions{.grace_ms = config.custody.grace_hours * 60 * 60 * 1000}, clock,
       [this](const crypto::CustodyHealth& health) { return hear(health); });
   return {};
+}
+
+// The log must continue every checkpoint of it that is kept anywhere.
+Result<> Installation::open_audit_log(const DataFolder& folder, const Config& config,
+                                      const Clock& clock) {
+  TRY(transparency::NoteSigner signer, checkpoint_signer(secrets_, config));
+  checkpoint_key_ = std::make_unique<transparency::NoteSigner>(std::move(signer));
+  std::vector<std::unique_ptr<audit::CheckpointPlace>> places;
+  for (const std::string& text : config.audit.checkpoint_places) {
+    TRY(auto place,
+        audit::make_checkpoint_place(text, checkpoint_key_->name(), *root_keys_, clock));
+    places.push_back(std::move(place));
+  }
+  audit::LogOptions options;
+  options.directory = folder.audit();
+  options.segment_bytes = static_cast<std::uint64_t>(config.audit.segment_mib) * 1024 * 1024;
+  options.sm3_tree = config.audit.sm;
+  TRY(options.known_checkpoints,
+      audit::known_checkpoints(folder.audit(), places, *checkpoint_key_));
+  TRY(audit_log_, audit::Log::open(std::move(options), clock));
+  checkpointer_ = std::make_unique<audit::Checkpointer>(*audit_log_, *checkpoint_key_,
+                                                        std::move(places), clock);
+  return write_file_atomic(folder.audit_key(), audit::verifier_keys(*checkpoint_key_), 0644);
 }
 
 Result<> Installation::open_envelope(const DataFolder& folder, const Config& config,

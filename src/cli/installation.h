@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "audit/checkpointer.h"
 #include "audit/log.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -38,6 +39,7 @@ class Installation {
                                                     const Clock& clock);
 
   [[nodiscard]] audit::Log& audit_log() { return *audit_log_; }
+  [[nodiscard]] audit::Checkpointer& checkpointer() { return *checkpointer_; }
   [[nodiscard]] store::Database& database() { return *database_; }
   [[nodiscard]] identity::Authenticator& authenticator() { return *authenticator_; }
   [[nodiscard]] identity::KeyService& keys() { return *keys_; }
@@ -57,6 +59,7 @@ class Installation {
   Installation() = default;
   Result<> open_custody(const DataFolder& folder, const Config& config, const Clock& clock,
                         bool first_start);
+  Result<> open_audit_log(const DataFolder& folder, const Config& config, const Clock& clock);
   Result<> open_envelope(const DataFolder& folder, const Config& config, const Clock& clock);
   Result<> observe_recorded_time(const DataFolder& folder, const Clock& clock);
   bool hear(const crypto::CustodyHealth& health);
@@ -67,7 +70,9 @@ class Installation {
   UniqueFd lock_;
   std::unique_ptr<crypto::KeyCustody> root_keys_;
   crypto::RootSecrets secrets_;
+  std::unique_ptr<transparency::NoteSigner> checkpoint_key_;
   std::unique_ptr<audit::Log> audit_log_;
+  std::unique_ptr<audit::Checkpointer> checkpointer_;
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<crypto::Envelope> envelope_;  // asks custody_watch_ before it makes a key
   std::unique_ptr<identity::KeyAuthority> authority_;

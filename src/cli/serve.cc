@@ -195,6 +195,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .ledger = ledger,
                              .models = served->models(),
                              .blocking = blocking};
+  services.checkpointer = &installation->checkpointer();
   services.fleet = &served->fleet();
   services.catalog = &served->catalog();
   const gateway::Custody custody{installation->root_keys(), installation->custody_watch(),

@@ -6,6 +6,7 @@
 #include "gateway/blocking.h"
 #include "gateway/catalog_admin.h"
 #include "gateway/custody_admin.h"
+#include "gateway/health.h"
 #include "gateway/key_admin.h"
 #include "gateway/leak_admin.h"
 #include "gateway/metrics.h"
@@ -88,7 +89,7 @@ Response server_status(const Services& services) {
     models.push_back(model_status(*model));
   }
   return json_response({{"draining", services.draining.load()},
-                        {"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
+                        {"audit_log", audit_state(services)},
                         {"calls_running", services.ledger.running()},
                         {"models", models}});
 }

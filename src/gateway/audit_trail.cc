@@ -38,8 +38,9 @@ std::string AuditTrail::fingerprint(std::string_view text) const {
 asio::awaitable<Result<std::uint64_t>> AuditTrail::append(audit::Record record_to_write) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const auto answer = std::make_shared<Mailbox<Result<std::uint64_t>>>(executor);
-  log_.append(std::move(record_to_write),
-              [answer](Result<std::uint64_t> sequence) { answer->push(std::move(sequence)); });
+  log_.append(
+      std::move(record_to_write),
+      [answer](Result<std::uint64_t> sequence) { answer->push(std::move(sequence)); }, lane);
   for (;;) {
     auto taken = co_await answer->take(std::chrono::hours(1));
     if (!taken.empty()) {

@@ -24,6 +24,8 @@ class AuditTrail {
 
   // What the stages learn goes straight into the record.
   audit::Record record;
+  // Who may go on when the disk is full: set by whoever finds out who calls.
+  audit::Lane lane = audit::Lane::calls;
 
   // Fingerprint of text of `record.tenant`: equal texts of one tenant have equal fingerprints,
   // texts of two tenants cannot be compared, and nothing can be read out of one.

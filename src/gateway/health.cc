@@ -13,7 +13,7 @@ Json checks(const Services& services) {
   for (const auto& model : services.models.all()) {
     models[model->name.value()] = backend::health_name(model->backend->health());
   }
-  Json checks = {{"audit_log", services.audit_log.healthy() ? "ok" : "failed"},
+  Json checks = {{"audit_log", audit_state(services)},
                  {"accepting", services.draining ? "draining" : "ok"}};
   if (services.custody != nullptr) {
     checks["custody"] = crypto::custody_state_name(services.custody->watch.state());
@@ -30,6 +30,11 @@ bool ready(const Services& services) {
 }
 
 }  // namespace
+
+std::string_view audit_state(const Services& services) {
+  const audit::LogState state = services.audit_log.state();
+  return state == audit::LogState::writing ? "ok" : audit::log_state_name(state);
+}
 
 Response answer_health(Handler handler, const Services& services) {
   const bool is_ready = ready(services);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 
+#include "audit/checkpointer.h"
 #include "audit/log.h"
 #include "backend/model_fleet.h"
 #include "base/clock.h"
@@ -63,6 +64,7 @@ struct Services {
   boost::asio::thread_pool& blocking;  // one thread: the database's
   std::atomic<bool> draining = false;
   Metrics metrics = {};
+  audit::Checkpointer* checkpointer = nullptr;  // none: no receipts
   backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
   const Custody* custody = nullptr;      // none: the root keys are not watched
   catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only

@@ -73,6 +73,9 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
 wire::OrRefusal<AuthenticatedCall> authenticate(ReceivedCall call, const Services& services,
                                                 AuditTrail& trail) {
   TRY(identity::Principal principal, identify(call, services, trail));
+  if (principal.role != identity::Role::user && !runs_inference(call.route->handler)) {
+    trail.lane = audit::Lane::administration;
+  }
   trail.record.tenant = principal.tenant.value();
   trail.record.operator_id = principal.client_id.value();
   trail.record.key_id = principal.key_id.value();
