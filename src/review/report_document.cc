@@ -137,7 +137,7 @@ class Author {
     for (const Anomaly& anomaly : report_.anomalies) {
       AnomalyText text = anomaly_text(anomaly, language_);
       findings.push_back({.heading = std::move(text.heading),
-                          .subject = anomaly.subject,
+                          .subject = std::move(text.subject),
                           .sentence = std::move(text.sentence),
                           .advice = std::move(text.advice),
                           .where = say(Word::first_seen, moment_text(anomaly.first_ms, language_),

@@ -229,7 +229,7 @@ class Setter {
       sheets_.draw(subject, x + beside, y_ + name.baseline() - subject.baseline());
     }
     sheets_.draw(name, x, y_);
-    y_ += name.height() + 2.5;
+    y_ += name.height() + 4;
     if (!fits) {
       flow(finding.subject, kQuietCode, x, width);
     }

@@ -12,6 +12,8 @@
 #include <memory>
 #include <regex>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/scratch_folder.h"
 #include "review/scratch_report.h"
@@ -77,7 +79,7 @@ TEST(ReportPdf, GivesBackTheFiguresInBothLanguages) {
          {"116,338", "1,086", "1,142", "48,210", "61,204,118", "2,410,331", "3.2 MB", "233,901",
           "radiology", "病案科", "qwen3-32b-instruct", "rate_limit_exceeded", "2026-11-02",
           "deepmoat audit verify", "deepmoat audit sign-off --month 2026-11",
-          "deepmoat audit query --address 10.20.7.93 --from-sequence 160220",
+          "deepmoat audit query --address 10.20.7.93 --outcome refused --after-sequence 160219",
           "1TzSbnCPPYaBMYIXdnZKBZfYRvT1MuGRcZp4ZgMVWsI=", "— deepmoat/5f0c9a1e77b2d340 3p0mPq"}) {
       EXPECT_NE(text.find(figure), std::string::npos) << figure;
     }
@@ -218,10 +220,26 @@ TEST(ReportPdf, IsTheSameForTheSameReportAndDatedByIt) {
             std::string::npos);
 }
 
+TEST(ReportPdf, IsMadeOnSeveralThreadsAtOnce) {
+  const std::string expected = pdf_of(hospital_month(), Language::chinese);
+  std::array<std::string, 4> made;
+  {
+    std::vector<std::jthread> threads;
+    for (std::string& one : made) {
+      threads.emplace_back([&one] { one = pdf_of(hospital_month(), Language::chinese); });
+    }
+  }
+  for (const std::string& one : made) {
+    EXPECT_TRUE(one == expected);
+  }
+}
+
 // fontconfig's current configuration belongs to the process: put back at the end.
 TEST(ReportPdf, NamesAPackageWhenThereIsNoFontRatherThanDrawBoxes) {
   FcConfig* before = FcConfigReference(nullptr);
-  FcConfigSetCurrent(FcConfigCreate());
+  FcConfig* without_fonts = FcConfigCreate();
+  FcConfigSetCurrent(without_fonts);
+  FcConfigDestroy(without_fonts);
   for (const Language language : kLanguages) {
     const auto made = report_pdf(hospital_month(), language);
     ASSERT_FALSE(made);

@@ -23,7 +23,7 @@ inline constexpr std::string_view kReportStyle = R"(:root {
 }
 * { box-sizing: border-box; }
 html { background: var(--paper); color: var(--ink); font: 15px/1.55 var(--sans); }
-:lang(zh) { line-height: 1.7; }
+html:lang(zh) { line-height: 1.7; }
 body { max-width: 60rem; margin: 0 auto; padding: 3.5rem 2rem 5rem; overflow-wrap: anywhere; }
 h1 { font: 400 2.1rem/1.25 var(--serif); margin: 0 0 1.6rem; }
 h1 .month { display: block; font-size: 1.25rem; color: var(--quiet); margin-top: .3rem; }
@@ -40,7 +40,8 @@ pre { background: var(--tint); font-size: .82rem; line-height: 1.55; margin: .5r
   padding: .6rem .8rem; white-space: pre-wrap; }
 dl, dd { margin: 0; }
 .facts { margin-bottom: 2rem; }
-.facts div { display: grid; grid-template-columns: 12rem 1fr; gap: 1rem; padding: .12rem 0; }
+.facts div { display: grid; align-items: baseline; grid-template-columns: 12rem 1fr;
+  gap: 1rem; padding: .12rem 0; }
 .facts dt { color: var(--quiet); }
 .numbers { display: grid; grid-template-columns: 1fr .9fr .9fr 1.3fr 1fr; gap: 0 1.5rem;
   border-top: 1px solid var(--ink); border-bottom: 1px solid var(--line); padding: 1rem 0; }
@@ -60,15 +61,17 @@ i.cancelled { background: var(--cancelled); } rect.cancelled { fill: var(--cance
 .findings p { margin-bottom: .25rem; }
 .findings pre { margin-bottom: 0; }
 .table { overflow-x: auto; margin: 0 0 1.8rem; }
-table { border-collapse: collapse; table-layout: fixed; width: 100%; min-width: 44rem; font-size: .88rem; line-height: 1.4; }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; min-width: 44rem;
+  font-size: .88rem;
+  line-height: 1.4; }
 caption { text-align: left; font-weight: 600; font-size: .95rem; padding: .5rem 0 .3rem; }
-th, td { text-align: left; vertical-align: top; padding: .38rem 1rem .38rem 0; font-weight: 400;
-  border-bottom: 1px solid var(--line); }
+th, td { text-align: left; vertical-align: baseline; padding: .38rem 1rem .38rem 0;
+  font-weight: 400; border-bottom: 1px solid var(--line); }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--quiet); font-size: .82rem; vertical-align: bottom;
   border-bottom-color: var(--quiet); }
 .number { text-align: right; }
-.bar svg { display: block; width: 100%; height: .55rem; margin-top: .35rem; }
+.bar svg { display: block; width: 100%; height: .55rem; shape-rendering: crispEdges; }
 .signature { display: grid; grid-template-columns: 2fr 1fr 2fr; gap: 2rem; margin-top: 3.5rem; }
 .signature div { display: flex; flex-direction: column-reverse; }
 .signature dd { border-bottom: 1px solid var(--ink); height: 1px; }
@@ -87,6 +90,7 @@ thead th { color: var(--quiet); font-size: .82rem; vertical-align: bottom;
   }
   html { font-size: 9.5pt; }
   body { max-width: none; padding: 0; }
+  p { max-width: none; }
   .table { overflow: visible; }
   table { font-size: 7.8pt; min-width: 0; }
   th, td { padding-right: .6rem; }

@@ -60,11 +60,10 @@ AnomalyWords english_words(AnomalyKind kind) {
     case AnomalyKind::new_address:
       return {
           "Key used from a new address",
-          "The key was used {} from an address that it had not been used from in the 30 days "
-          "before.",
+          "The key was used from {} that it had not been used from in the 30 days before.",
           "Ask the key's owner whether a machine or the network has changed. If not, revoke the "
           "key.",
-          "once", "{} times"};
+          "1 address", "{} addresses"};
     case AnomalyKind::refusal_burst:
       return {"Burst of refusals",
               "This address was refused {}, with 20 or more refusals within one minute.",
@@ -97,12 +96,12 @@ AnomalyWords english_words(AnomalyKind kind) {
 AnomalyWords chinese_words(AnomalyKind kind) {
   switch (kind) {
     case AnomalyKind::unfinished_calls:
-      return {"有始无终的调用", "有 {} 次调用只有开始记录，没有结果记录。",
+      return {"未完成的调用", "有 {} 次调用只有开始记录，没有结果记录。",
               "这些调用在服务器停止时正在进行，或现在仍在进行。请与服务器的重启时间核对；"
               "两者都不符的，应查明原因。",
               "1", "{}"};
     case AnomalyKind::new_address:
-      return {"密钥从新地址使用", "该密钥从此前 30 天内未使用过的地址使用了 {} 次。",
+      return {"密钥从新地址使用", "该密钥在 {} 个新地址上使用过，此前 30 天内未从这些地址使用。",
               "请向密钥持有者核实是否更换了机器或网络；如果没有，应吊销该密钥。", "1", "{}"};
     case AnomalyKind::refusal_burst:
       return {"短时间内大量拒绝", "该地址被拒绝 {} 次，其中一分钟之内达到或超过 20 次。",
@@ -127,6 +126,11 @@ AnomalyWords chinese_words(AnomalyKind kind) {
   return {};
 }
 
+// The index counts what it does not list one by one under this name.
+bool stands_for_others(const Anomaly& anomaly) {
+  return anomaly.subject == "(others)";
+}
+
 bool is_plain_argument(std::string_view text) {
   constexpr std::string_view kPunctuation = "._:/@-";
   const auto plain = [&](char c) {
@@ -144,15 +148,23 @@ std::string_view subject_flag(AnomalyKind kind) {
       return "--key";
     case AnomalyKind::refusal_burst:
       return "--address";
+    case AnomalyKind::unfinished_calls:
     case AnomalyKind::call_surge:
       return "--tenant";
     case AnomalyKind::night_administration:
       return "--operator";
-    case AnomalyKind::unfinished_calls:
     case AnomalyKind::clock_step:
       return "";
   }
   return "";
+}
+
+// The outcome that all records of such an anomaly have; empty: they differ.
+std::string_view common_outcome(AnomalyKind kind) {
+  if (kind == AnomalyKind::unfinished_calls) {
+    return "pending";
+  }
+  return kind == AnomalyKind::refusal_burst ? "refused" : "";
 }
 
 }  // namespace
@@ -292,12 +304,22 @@ std::string data_class_text(std::string_view data_class, Language language) {
 AnomalyText anomaly_text(const Anomaly& anomaly, Language language) {
   const AnomalyWords found =
       language == Language::chinese ? chinese_words(anomaly.kind) : english_words(anomaly.kind);
+  AnomalyText text{.heading = std::string(found.heading), .advice = std::string(found.advice)};
+  const std::string number = number_text(anomaly.count);
+  if (stands_for_others(anomaly)) {
+    text.sentence = fill(Word::anomaly_others, language, number);
+    return text;
+  }
+  text.subject = anomaly.subject;
+  if (anomaly.kind == AnomalyKind::clock_step && anomaly.subject == "forward") {
+    text.subject = words(Word::clock_forward, language);
+  } else if (anomaly.kind == AnomalyKind::clock_step && anomaly.subject == "backward") {
+    text.subject = words(Word::clock_backward, language);
+  }
   const std::string counted =
-      anomaly.count == 1 ? std::string(found.one)
-                         : fmt::format(fmt::runtime(found.many), number_text(anomaly.count));
-  return {.heading = std::string(found.heading),
-          .sentence = fmt::format(fmt::runtime(found.sentence), counted),
-          .advice = std::string(found.advice)};
+      anomaly.count == 1 ? std::string(found.one) : fmt::format(fmt::runtime(found.many), number);
+  text.sentence = fmt::format(fmt::runtime(found.sentence), counted);
+  return text;
 }
 
 std::string anomaly_command(const Anomaly& anomaly) {
@@ -306,7 +328,13 @@ std::string anomaly_command(const Anomaly& anomaly) {
   if (!flag.empty() && is_plain_argument(anomaly.subject)) {
     command += fmt::format(" {} {}", flag, anomaly.subject);
   }
-  return command + fmt::format(" --from-sequence {}", anomaly.first_sequence);
+  const std::string_view outcome = common_outcome(anomaly.kind);
+  if (!outcome.empty()) {
+    command += fmt::format(" --outcome {}", outcome);
+  }
+  // What follows that sequence: the first record itself is among it.
+  return command + fmt::format(" --after-sequence {}",
+                               anomaly.first_sequence - (anomaly.first_sequence > 0 ? 1 : 0));
 }
 
 }  // namespace deepmoat::review

@@ -41,6 +41,9 @@ enum class Word : std::uint8_t {
   anomalies,
   anomalies_lead,
   anomalies_none,
+  anomaly_others,
+  clock_forward,
+  clock_backward,
   first_seen,
   calls,
   calls_lead,
@@ -152,9 +155,10 @@ template <class... Values>
 [[nodiscard]] std::string outcome_text(std::string_view outcome, Language language);
 [[nodiscard]] std::string data_class_text(std::string_view data_class, Language language);
 
-// What an anomaly is, in sentences.
+// What an anomaly is, in sentences. A subject "(others)" counts what is not listed one by one.
 struct AnomalyText {
   std::string heading;
+  std::string subject;   // may be empty; as it came from outside
   std::string sentence;  // what was counted
   std::string advice;    // what to look at, and what it can mean
 };

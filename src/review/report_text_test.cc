@@ -67,18 +67,39 @@ TEST(ReportText, EnglishSaysOneThingInTheSingular) {
                 .sentence,
             "1 change fell between 22:00 and 06:00 UTC.");
   EXPECT_EQ(anomaly_text({.kind = AnomalyKind::new_address, .count = 1}, Language::english)
-                .sentence.substr(0, 21),
-            "The key was used once");
+                .sentence.substr(0, 31),
+            "The key was used from 1 address");
 }
 
 TEST(ReportText, PutsASubjectIntoACommandOnlyIfAShellTakesItLiterally) {
   Anomaly anomaly{.kind = AnomalyKind::leaked_key, .subject = "k_2290", .first_sequence = 98011};
-  EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --key k_2290 --from-sequence 98011");
+  EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --key k_2290 --after-sequence 98010");
   for (const char* hostile : {"a; rm -rf x", "$(id)", "`id`", "a b", "-f", "--data", "", "a\nb",
                               "'", "病案科", "a|b", "a&b", "a>b", "*", "~", "a\\b"}) {
     anomaly.subject = hostile;
-    EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --from-sequence 98011") << hostile;
+    EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --after-sequence 98010") << hostile;
   }
+}
+
+TEST(ReportText, AsksTheQueryForTheFirstRecordToo) {
+  EXPECT_EQ(anomaly_command({.kind = AnomalyKind::clock_step, .first_sequence = 7}),
+            "deepmoat audit query --after-sequence 6");
+  EXPECT_EQ(anomaly_command({.kind = AnomalyKind::clock_step, .first_sequence = 0}),
+            "deepmoat audit query --after-sequence 0");
+}
+
+TEST(ReportText, CountsWhatIsNotListedAsThat) {
+  const Anomaly others{.kind = AnomalyKind::refusal_burst, .count = 1203, .subject = "(others)"};
+  const AnomalyText text = anomaly_text(others, Language::english);
+  EXPECT_EQ(text.subject, "");
+  EXPECT_EQ(text.sentence, "1,203 more of this kind are not listed here.");
+  EXPECT_EQ(anomaly_command(others), "deepmoat audit query --outcome refused --after-sequence 0");
+}
+
+TEST(ReportText, SaysWhichWayTheClockWasSet) {
+  const Anomaly step{.kind = AnomalyKind::clock_step, .count = 2, .subject = "backward"};
+  EXPECT_EQ(anomaly_text(step, Language::english).subject, "first time: backward");
+  EXPECT_EQ(anomaly_text(step, Language::chinese).subject, "首次为拨慢");
 }
 
 TEST(ReportText, SeparatesThousands) {

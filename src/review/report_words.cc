@@ -48,6 +48,10 @@ constexpr std::array kRows{
         "以下由固定规则从日志中统计得出，本身不能证明存在滥用，但都应当核查。"},
     Row{Word::anomalies_none, "The rules found nothing unusual in this month.",
         "本月按规则未发现异常。"},
+    Row{Word::anomaly_others, "{} more of this kind are not listed here.",
+        "另有 {} 项同类情况未在此列出。"},
+    Row{Word::clock_forward, "first time: forward", "首次为拨快"},
+    Row{Word::clock_backward, "first time: backward", "首次为拨慢"},
     Row{Word::first_seen, "First on {}, sequence {}", "首次出现：{}，序号 {}"},
 
     Row{Word::calls, "Calls", "调用情况"},

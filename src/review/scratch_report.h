@@ -70,12 +70,12 @@ inline void add_hospital_events(MonthlyReport& report) {
                     {november(27, 16, 45, 9), 201933, "webhook.add", "soc-alerts", "default",
                      "alice", "success", "https://soc.hospital.example/hooks/deepmoat"}};
   report.anomalies = {{AnomalyKind::leaked_key, 1, "k_2290cc10f1", november(12, 9, 0, 31), 98011},
-                      {AnomalyKind::new_address, 14, "k_7d1f02a9c4", november(18, 2, 11), 140551},
+                      {AnomalyKind::new_address, 2, "k_7d1f02a9c4", november(18, 2, 11), 140551},
                       {AnomalyKind::refusal_burst, 180, "10.20.7.93", november(21, 3, 5), 160220},
                       {AnomalyKind::call_surge, 9120, "administration", november(24, 0, 0), 177301},
                       {AnomalyKind::night_administration, 1, "local:0", november(9, 23, 41), 77210},
-                      {AnomalyKind::clock_step, 1, "", november(10, 0, 2), 77352},
-                      {AnomalyKind::unfinished_calls, 3, "", november(10, 0, 1), 77340}};
+                      {AnomalyKind::clock_step, 1, "backward", november(10, 0, 2), 77352},
+                      {AnomalyKind::unfinished_calls, 3, "radiology", november(10, 0, 1), 77340}};
 }
 
 // With Chinese names in it in either language, as such a hospital has them.
