@@ -48,6 +48,7 @@ TEST(ReportHtml, HostileTextsInEveryFieldMakeNoTagAndNoAttribute) {
     for (const std::string& hostile : kHostile) {
       const std::string page = report_html(month_of(hostile), language);
       EXPECT_EQ(tags_of(page), expected) << hostile;
+      EXPECT_EQ(page.find(hostile), std::string::npos) << hostile;
       EXPECT_GE(count_of(unescaped(page), hostile), 20U) << hostile;
     }
   }

@@ -1,6 +1,7 @@
 // What poppler reads out of the PDF: pdftotext and pdfinfo.
 #include "review/report_pdf.h"
 
+#include <cairo.h>
 #include <fmt/format.h>
 #include <fontconfig/fontconfig.h>
 #include <gtest/gtest.h>
@@ -16,10 +17,23 @@
 #include <vector>
 
 #include "base/scratch_folder.h"
+#include "review/pdf_sheet.h"
 #include "review/scratch_report.h"
 
 namespace deepmoat::review {
 namespace {
+
+// What the libraries keep for the next report, given back so that a leak checker sees only leaks:
+// fontconfig holds much of it by offsets, which no checker follows.
+class FontCaches : public testing::Environment {
+ public:
+  void TearDown() override {
+    cairo_debug_reset_static_data();
+    FcFini();
+  }
+};
+const testing::Environment* const kFontCaches =
+    testing::AddGlobalTestEnvironment(std::make_unique<FontCaches>().release());
 
 constexpr Language kLanguages[] = {Language::english, Language::chinese};
 
@@ -106,13 +120,14 @@ TEST(ReportPdf, ShowsHostileTextsLiterally) {
   }
 }
 
+// A hyphen of pango's is ink without text: poppler does not tell of it, the width of a line does.
 TEST(ReportPdf, PutsNoHyphenWhereItBreaksAName) {
-  MonthlyReport report = empty_month();
-  const std::string name = "certificate_of_somebody_else_and_two_persons_required";
-  report.changes = {{kNovember2026, 1, name, "", "", "alice", "success", ""}};
-  const std::string text = shown_by("pdftotext -raw", pdf_of(report, Language::english), "-");
-  EXPECT_EQ(text.find(name), std::string::npos) << "it was not broken";
-  EXPECT_NE(without_spaces(text).find(name), std::string::npos);
+  auto sheets = Sheets::make({}, false);
+  ASSERT_TRUE(sheets);
+  const double one = sheets->lay_out("m", {}, 100).drawn_width();
+  const LaidOut broken = sheets->lay_out(std::string(100, 'm'), {}, 10.5 * one);
+  EXPECT_EQ(broken.lines().size(), 10U);
+  EXPECT_NEAR(broken.drawn_width(), 10 * one, 0.1);
 }
 
 TEST(ReportPdf, SurvivesBytesThatAreNoText) {

@@ -124,6 +124,7 @@ inline MonthlyReport month_of(const std::string& text) {
 inline const std::string kHostile[] = {"<script>alert(1)</script>",
                                        "\"><img src=x onerror=alert(1)>",
                                        "' onmouseover='alert(1)",
+                                       "x\" onmouseover=\"alert(1)",
                                        "</pre></style><!--",
                                        "&lt;b&gt;&amp;",
                                        "<b>{}%s\\n</b>"};
