@@ -15,8 +15,8 @@ inline constexpr std::size_t kPdfCellCharactersMax = 300;
 // A4, one file with its fonts in it; the same content as report_html(). The date of the file is the
 // report's `made_ms`, so equal reports make equal bytes on one machine.
 // Code::unavailable: no font of this machine has the language's characters; the message names a
-// package that does. Code::internal: cairo. Any thread; keeps the rows of one page in memory, and
-// the file.
+// package that does. Code::internal: cairo. Any thread. Needs memory for a copy of
+// the report's texts and for the file.
 [[nodiscard]] Result<std::string> report_pdf(const MonthlyReport& report, Language language);
 
 }  // namespace deepmoat::review
