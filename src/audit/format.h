@@ -76,6 +76,8 @@ crypto::Digest append_frame(std::string& out, std::uint64_t sequence, UnixMillis
 struct ChainState {
   std::uint64_t next_sequence = 1;
   crypto::Digest last_hash{};
+
+  bool operator==(const ChainState&) const = default;
 };
 
 // What is left of a record whose body a policy let expire (docs/formats/audit.md, "Deleted

@@ -30,6 +30,26 @@ std::unexpected<Error> corrupt(std::uint64_t number, std::uint64_t sequence, std
                           segment_name(number), sequence, offset, why));
 }
 
+// Whether a reader that had read `file` up to `place` would have come to the same state. The hash
+// of the frame before vouches for all that came before that.
+Result<bool> stood_here(const SegmentFile& file, const TailPlace& place) {
+  if (place.last_offset != 0) {
+    TRY(const std::string bytes, file.read(place.last_offset, kFrameBytesMax));
+    Frame frame;
+    return parse_frame(bytes, 0, frame) == nullptr && frame.hash == place.chain.last_hash &&
+           frame.sequence + 1 == place.chain.next_sequence &&
+           place.last_offset + frame.bytes == place.offset;
+  }
+  TRY(const std::string head, file.read(0, kSegmentHeaderBytes));
+  SegmentHeader header;
+  if (parse_segment_header(head, header) != nullptr ||
+      header.first_sequence != place.chain.next_sequence) {
+    return false;
+  }
+  const crypto::Digest& before = place.offset == 0 ? header.previous_hash : header.hash;
+  return header.number == place.segment && before == place.chain.last_hash;
+}
+
 }  // namespace
 
 // The last frames of a segment: their places, oldest first from `next` on once the ring is full.
@@ -58,14 +78,18 @@ Result<std::vector<Entry>> TailReader::read_segment_end(std::uint64_t number, st
   }
   ChainState chain{header.first_sequence, header.hash};
   Found found;
-  const Scan scan = scan_frames(bytes, kSegmentHeaderBytes, chain,
-                                [&](const Frame& frame) { found.add(frame.offset, count); });
+  std::uint64_t last_offset = 0;
+  const Scan scan = scan_frames(bytes, kSegmentHeaderBytes, chain, [&](const Frame& frame) {
+    found.add(frame.offset, count);
+    last_offset = frame.offset;
+  });
   if (!live && scan.end != ScanEnd::clean) {
     return corrupt(number, chain.next_sequence, scan.offset, scan.why);
   }
   if (live) {
     segment_ = number;
     offset_ = scan.offset;
+    last_offset_ = last_offset;
     chain_ = chain;
     file_.reset();
   }
@@ -125,6 +149,7 @@ Result<bool> TailReader::enter_segment() {
   file_ = std::move(*file);
   chain_.last_hash = header.hash;
   offset_ = kSegmentHeaderBytes;
+  last_offset_ = 0;
   return true;
 }
 
@@ -146,6 +171,7 @@ Result<std::uint64_t> TailReader::read_window(const TailSearch& wanted, const On
       on_entry(entry);
     }
     chain_ = {frame.sequence + 1, frame.hash};
+    last_offset_ = offset_;
     offset_ += frame.bytes;
     ++count;
   }
@@ -193,6 +219,27 @@ Result<> TailReader::skip_to(UnixMillis since_ms) {
   return {};
 }
 
+Result<bool> TailReader::resume(const TailPlace& place) {
+  const bool at_start = place.segment == 1 && place.offset == 0;
+  if (!at_start) {
+    auto file = SegmentFile::open(directory_, place.segment);
+    if (!file) {
+      return file.error().code == Code::not_found ? Result<bool>(false)
+                                                  : std::unexpected(std::move(file).error());
+    }
+    TRY(const bool there, stood_here(*file, place));
+    if (!there) {
+      return false;
+    }
+  }
+  segment_ = place.segment;
+  offset_ = place.offset;
+  last_offset_ = place.last_offset;
+  chain_ = place.chain;
+  file_.reset();
+  return true;
+}
+
 Result<std::uint64_t> TailReader::read_on(const TailSearch& wanted, const OnEntry& on_entry) {
   std::uint64_t count = 0;
   for (;;) {
@@ -222,6 +269,7 @@ Result<std::uint64_t> TailReader::read_on(const TailSearch& wanted, const OnEntr
       if (found == 0) {
         ++segment_;
         offset_ = 0;
+        last_offset_ = 0;
         file_.reset();
       }
     }

@@ -28,6 +28,16 @@ struct TailSearch {
   const std::atomic<bool>* stop = nullptr;  // and soon after this is set
 };
 
+// Where a reader stands, for one that goes on in another process.
+struct TailPlace {
+  std::uint64_t segment = 1;
+  std::uint64_t offset = 0;       // of the next record's frame; 0: before the segment's header
+  std::uint64_t last_offset = 0;  // of the frame before it in this segment; 0: none is
+  ChainState chain;               // what the next record must carry
+
+  bool operator==(const TailPlace&) const = default;
+};
+
 // A place in the log that moves forward. One thread at a time.
 class TailReader {
  public:
@@ -51,6 +61,13 @@ class TailReader {
   // Behind the last record that was read: what the next one must carry.
   [[nodiscard]] const ChainState& position() const { return chain_; }
 
+  // The same with the place in the files. Within `on_entry`: where that very record stands.
+  [[nodiscard]] TailPlace place() const { return {segment_, offset_, last_offset_, chain_}; }
+  // Goes on from where a reader stood. False, and nothing is moved, when the log does not hold
+  // there what that reader had read: it was rolled back, or is another one. Code::io, and
+  // Code::corrupt for a file that is no segment.
+  [[nodiscard]] Result<bool> resume(const TailPlace& place);
+
  private:
   struct Found;
   Result<std::vector<Entry>> read_segment_end(std::uint64_t number, std::size_t count, bool live);
@@ -62,6 +79,7 @@ class TailReader {
   std::filesystem::path directory_;
   std::uint64_t segment_ = 1;
   std::uint64_t offset_ = 0;  // 0: the segment's header has not been read
+  std::uint64_t last_offset_ = 0;
   ChainState chain_;
   std::optional<SegmentFile> file_;
   bool past_ = false;  // a record after TailSearch::last_sequence was met

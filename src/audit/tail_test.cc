@@ -43,6 +43,57 @@ TEST(Tail, GoesOnWhereItStood) {
   EXPECT_EQ(reader.poll(expect_next).value(), 0U);
 }
 
+TEST(Tail, GoesOnInAnotherReaderFromEveryPlace) {
+  const ScratchFolder folder;
+  ManualClock clock(kStart);
+  const auto log = open_log(folder, clock);
+  append_records(*log, 1, 90);  // three segments
+  std::vector<TailPlace> places;
+  std::vector<std::uint64_t> offsets;
+  TailReader reader(folder.log());
+  places.push_back(reader.place());
+  for (std::uint64_t last = 1; last <= 90; ++last) {
+    const auto found = reader.search({.last_sequence = last}, [&](const Entry& entry) {
+      EXPECT_EQ(reader.place().chain.next_sequence, entry.sequence);
+      offsets.push_back(reader.place().offset);
+    });
+    ASSERT_TRUE(found.has_value()) << found.error().message;
+    places.push_back(reader.place());
+  }
+  EXPECT_GT(places.back().segment, 2U);
+  for (std::size_t read = 0; read < places.size(); ++read) {
+    TailReader other(folder.log());
+    ASSERT_TRUE(other.resume(places[read]).value()) << read;
+    std::uint64_t next = read + 1;
+    const auto rest = other.poll([&](const Entry& entry) {
+      EXPECT_EQ(other.place().offset, offsets[next - 1]);
+      EXPECT_EQ(entry.sequence, next++);
+    });
+    EXPECT_EQ(rest.value(), 90 - read);
+  }
+}
+
+TEST(Tail, DoesNotGoOnInALogThatWasRolledBackOrIsAnotherOne) {
+  const ScratchFolder folder;
+  const ScratchFolder other_folder;
+  const ScratchFolder short_folder;
+  ManualClock clock(kStart);
+  const auto log = open_log(folder, clock);
+  append_records(*log, 1, 60);
+  append_records(*open_log(short_folder, clock), 1, 20);
+  clock.advance_ms(1);
+  append_records(*open_log(other_folder, clock), 1, 60);
+  TailReader reader(folder.log());
+  for (std::uint64_t last = 1; last <= 60; ++last) {
+    ASSERT_TRUE(reader.search({.last_sequence = last}, [](const Entry&) {}).has_value());
+    TailReader elsewhere(other_folder.log());
+    EXPECT_FALSE(elsewhere.resume(reader.place()).value()) << last;
+    EXPECT_EQ(elsewhere.place(), TailPlace{}) << "moved all the same";
+    TailReader rolled_back(short_folder.log());
+    EXPECT_EQ(rolled_back.resume(reader.place()).value(), last <= 20) << last;
+  }
+}
+
 TEST(Tail, OfAnEmptyLogIsEmptyAndOfNoFolderAnError) {
   const ScratchFolder folder;
   TailReader reader(folder.log());

@@ -19,6 +19,7 @@ class DataFolder {
   [[nodiscard]] std::filesystem::path audit() const { return root_ / "audit"; }
   // The public keys of its checkpoints.
   [[nodiscard]] std::filesystem::path audit_key() const { return audit() / "verifier.key"; }
+  [[nodiscard]] std::filesystem::path audit_index() const { return root_ / "audit-index.db"; }
   [[nodiscard]] std::filesystem::path incidents() const { return root_ / "incidents"; }
   [[nodiscard]] std::filesystem::path models() const { return root_ / "models"; }
   [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }

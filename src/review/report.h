@@ -1,5 +1,5 @@
-// The monthly report of the audit log: what a reviewer reads, counted from the index, and signs off.
-// Plain data; report_html.h and report_pdf.h make pages of it.
+// The monthly report of the audit log: what a reviewer reads, counted from the index, and signs
+// off. Plain data; report_html.h and report_pdf.h make pages of it.
 #pragma once
 
 #include <cstdint>
@@ -50,19 +50,19 @@ struct ChangeEvent {
 };
 
 enum class AnomalyKind : std::uint8_t {
-  unfinished_calls,     // intents without a result
-  new_address,          // a key used from an address that it never used in the 30 days before
-  refusal_burst,        // an address with 20 or more refusals within one minute
-  call_surge,           // a day on which a tenant made over 5 times its median day's calls
-  night_administration, // changes by an administrator between 22:00 and 06:00 UTC
-  clock_step,           // the clock was set by more than an hour
-  leaked_key,           // key.leak
+  unfinished_calls,      // intents without a result
+  new_address,           // a key used from an address that it never used in the 30 days before
+  refusal_burst,         // an address with 20 or more refusals within one minute
+  call_surge,            // a day on which a tenant made over 5 times its median day's calls
+  night_administration,  // changes by an administrator between 22:00 and 06:00 UTC
+  clock_step,            // the clock was set by more than an hour
+  leaked_key,            // key.leak
 };
 
 struct Anomaly {
   AnomalyKind kind = AnomalyKind::unfinished_calls;
   std::uint64_t count = 0;
-  std::string subject;            // key, address, tenant, operator
+  std::string subject;  // key, address, tenant, operator
   UnixMillis first_ms = 0;
   std::uint64_t first_sequence = 0;  // where in the log to look
 };

@@ -1,0 +1,63 @@
+// Questions to the index: a filter becomes one parameterised statement, rows come one by one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "audit/record_json.h"
+#include "audit/tail.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "review/audit_index.h"
+
+namespace deepmoat::review {
+
+inline constexpr std::uint64_t kQueryRowsDefault = 1000;
+inline constexpr std::uint64_t kQueryRowsMax = 100'000;
+
+enum class PhaseFilter : std::uint8_t {
+  operations,  // one row an operation: its result, or the intent that came to none
+  intents,
+  results,
+  all,
+};
+
+// Which records. Empty texts and absent bounds ask for nothing. Texts are compared byte by byte.
+struct Filter {
+  std::string tenant;
+  std::string key_id;
+  std::string operator_id;  // a client, or "person:NAME": what NAME did signed in, and sign-ins
+  std::string model;
+  std::string route;
+  std::string data_class;
+  std::string action;
+  std::string operation;  // "READ", "WRITE", "DELETE", "EXECUTE"
+  std::string outcome;    // "pending", "success", "refused", "failed", "cancelled"
+  std::string reason;
+  std::string request_id;
+  std::string ip_address;
+  std::optional<UnixMillis> since_ms;
+  std::optional<UnixMillis> until_ms;  // exclusive
+  PhaseFilter phase = PhaseFilter::operations;
+  std::uint64_t limit = kQueryRowsDefault;      // 1 to kQueryRowsMax
+  std::optional<std::uint64_t> after_sequence;  // where the last answer ended: only what follows
+  bool newest_first = false;                    // by sequence, like the order without it
+};
+
+// Hands out the records in the order of their sequences; says how many. Code::invalid_argument for
+// a limit, operation or outcome that there is not, naming it.
+Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
+                            const audit::OnEntry& on_entry);
+
+// A point in time as people write it: "2026-11-30" (its first moment in UTC),
+// "2026-11-30T12:00:00Z" (also with milliseconds), "7d", "24h", "90m" (before `now_ms`), or
+// milliseconds since 1970. Code::invalid_argument names `flag`.
+Result<UnixMillis> parse_time(std::string_view flag, std::string_view text, UnixMillis now_ms);
+
+// "operations", "intents", "results", "all". Code::invalid_argument names `flag`.
+Result<PhaseFilter> parse_phase(std::string_view flag, std::string_view text);
+
+}  // namespace deepmoat::review
