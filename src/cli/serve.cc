@@ -168,6 +168,16 @@ identity::FailureLimiterOptions failure_limits(const Config& config) {
   return options;
 }
 
+// What the gateway takes from the installation beyond the least.
+void lend(Installation& installation, gateway::Services& services) {
+  services.checkpointer = &installation.checkpointer();
+  services.second_factors = &installation.second_factors();
+  services.rotation = &installation.rotation();
+  services.approvals = &installation.approvals();
+  services.leak_desk = &installation.leak_desk();
+  services.people_desk = &installation.people_desk();
+}
+
 Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
   const SystemClock clock;
   const DataFolder folder(options.data);
@@ -195,18 +205,13 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              .ledger = ledger,
                              .models = served->models(),
                              .blocking = blocking};
-  services.checkpointer = &installation->checkpointer();
+  lend(*installation, services);
   services.fleet = &served->fleet();
   services.catalog = &served->catalog();
   const gateway::Custody custody{installation->root_keys(), installation->custody_watch(),
                                  installation->envelope()};
   services.custody = &custody;
-  services.second_factors = &installation->second_factors();
-  services.rotation = &installation->rotation();
-  services.approvals = &installation->approvals();
-  services.leak_desk = &installation->leak_desk();
   services.reports = &reports;
-  services.people_desk = &installation->people_desk();
   services.sign_ins = &sign_ins;
   TRY(server, gateway::Server::start(services, tls));
   const auto sender = start_webhook_sender(*installation, blocking, config, clock);

@@ -65,9 +65,9 @@ struct Services {
   std::atomic<bool> draining = false;
   Metrics metrics = {};
   audit::Checkpointer* checkpointer = nullptr;  // none: no receipts
-  backend::ModelFleet* fleet = nullptr;  // none: the models stay as they are
-  const Custody* custody = nullptr;      // none: the root keys are not watched
-  catalog::Catalog* catalog = nullptr;   // none: no imported models; on the blocking thread only
+  backend::ModelFleet* fleet = nullptr;         // none: the models stay as they are
+  const Custody* custody = nullptr;             // none: the root keys are not watched
+  catalog::Catalog* catalog = nullptr;  // none: no imported models; on the blocking thread only
   identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
   identity::KeyRotation* rotation = nullptr;
   identity::Approvals* approvals = nullptr;     // likewise; none: what needs two persons is refused

@@ -232,7 +232,7 @@ TEST_F(Anomalies, AClockStepIsAJumpByMoreThanAnHour) {
   EXPECT_EQ(all[0].count, 2U);
   EXPECT_EQ(all[0].subject, "forward");
   EXPECT_EQ(all[0].first_ms, kNovember + 6 * kDayMs + 1 + kHour + 1);
-  EXPECT_EQ(all[0].first_sequence, first);
+  EXPECT_EQ(all[0].first_sequence, first - 1) << "the log's own record of it";
 }
 
 TEST_F(Anomalies, ARestartOfTheMachineIsNoClockStep) {
