@@ -1,0 +1,27 @@
+// The checkpoints that a log is held against: its own, and those that the caller has.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "verifier/log.h"
+#include "verifier/note.h"
+#include "verifier/tree_scan.h"
+
+namespace deepmoat::verifier {
+
+struct HeldCheckpoint {
+  CheckpointReport report;
+  std::optional<Checkpoint> content;  // nothing: malformed
+};
+
+// Reads them all and checks their signatures. To be called before the log is read: all records of
+// a checkpoint are then on the disk. Fault::unreadable.
+[[nodiscard]] Result<std::vector<HeldCheckpoint>> hold_checkpoints(
+    const std::filesystem::path& folder, const LogOptions& options);
+
+// Compares its roots with those of the records, of which no more are good.
+void compare_roots(HeldCheckpoint& held, const TreeScan& tree, bool log_is_bad);
+
+}  // namespace deepmoat::verifier

@@ -1,0 +1,187 @@
+// deepmoat-verify: checks an audit log, a receipt or an export without the server that made it.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "verifier/file.h"
+#include "verifier/log.h"
+#include "verifier/receipt.h"
+
+namespace {
+
+using deepmoat::verifier::GivenCheckpoint;
+using deepmoat::verifier::kNoteBytesMax;
+using deepmoat::verifier::LogOptions;
+using deepmoat::verifier::ProofReport;
+using deepmoat::verifier::Result;
+using deepmoat::verifier::VerifierKey;
+
+constexpr int kIntact = 0;
+constexpr int kAltered = 1;
+constexpr int kUnreadable = 2;
+
+constexpr const char* kHelp =
+    R"(deepmoat-verify: checks what a Deepmoat server has recorded, without the server.
+
+  deepmoat-verify log FOLDER [--key KEY]... [--checkpoint FILE]... [--tiles] [--sm3] [--one-thread]
+      every record of an audit log, its chain and its trees
+  deepmoat-verify receipt FILE --key KEY...
+      a receipt of one request
+  deepmoat-verify export FILE --key KEY...
+      an export of records
+
+  --key KEY          a verifier's key, name+id+base64, or a file with one a line; take it from
+                     a place that whoever holds the server cannot change
+  --checkpoint FILE  a checkpoint kept in a second place or at an earlier date: the log must have
+                     grown from it. Without one, nobody can tell a log from one that was written
+                     anew by who holds the machine and its keys
+  --tiles            compare the tiles of the trees too
+  --sm3              compute the SM3 root even if the log has none
+  --one-thread       use one thread instead of two
+
+Exit status: 0 intact, 1 altered, 2 it could not be read, or wrong usage.
+)";
+
+struct Command {
+  std::string what;
+  std::string path;
+  LogOptions options;
+};
+
+int say(int status, const std::string& text) {
+  std::fputs((text + "\n").c_str(), status == kUnreadable ? stderr : stdout);
+  return status;
+}
+
+// The key itself, or a file with one a line.
+Result<> add_keys(const std::string& text, std::vector<VerifierKey>& keys) {
+  std::string lines = text;
+  if (!deepmoat::verifier::parse_key(text)) {
+    auto file = deepmoat::verifier::read_small_file(text, kNoteBytesMax);
+    if (!file) {
+      return deepmoat::verifier::malformed(
+          text + " is neither a verifier's key nor a file: " + file.error().message);
+    }
+    lines = *std::move(file);
+  }
+  std::size_t found = 0;
+  for (std::size_t begin = 0; begin < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', begin), lines.size());
+    const std::string line = lines.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) {
+      continue;
+    }
+    auto key = deepmoat::verifier::parse_key(line);
+    if (!key) {
+      return std::unexpected(std::move(key).error());
+    }
+    keys.push_back(*std::move(key));
+    ++found;
+  }
+  return found > 0 ? Result<>() : deepmoat::verifier::malformed(text + ": no key in it");
+}
+
+Result<> add_checkpoint(const std::string& path, std::vector<GivenCheckpoint>& checkpoints) {
+  auto note = deepmoat::verifier::read_small_file(path, kNoteBytesMax);
+  if (!note) {
+    return std::unexpected(std::move(note).error());
+  }
+  checkpoints.push_back({.name = path, .note = *std::move(note)});
+  return {};
+}
+
+Result<Command> parse(const std::vector<std::string>& words) {
+  const auto usage = [](const std::string& why) {
+    return deepmoat::verifier::malformed(why + "; see deepmoat-verify --help");
+  };
+  Command command{.what = words.empty() ? "" : words[0]};
+  const bool log = command.what == "log";
+  if (!log && command.what != "receipt" && command.what != "export") {
+    return usage("the first word must be log, receipt or export");
+  }
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    const bool with_value = word == "--key" || (log && word == "--checkpoint");
+    if (with_value && i + 1 == words.size()) {
+      return usage(word + " needs a value");
+    }
+    Result<> done;
+    if (word == "--key") {
+      done = add_keys(words[++i], command.options.keys);
+    } else if (with_value) {
+      done = add_checkpoint(words[++i], command.options.checkpoints);
+    } else if (log && word == "--tiles") {
+      command.options.tiles = true;
+    } else if (log && word == "--sm3") {
+      command.options.sm3 = true;
+    } else if (log && word == "--one-thread") {
+      command.options.one_thread = true;
+    } else if (!word.starts_with("-") && command.path.empty()) {
+      command.path = word;
+    } else {
+      return usage("unexpected: " + word);
+    }
+    if (!done) {
+      return std::unexpected(std::move(done).error());
+    }
+  }
+  if (command.path.empty()) {
+    return usage(log ? "the folder is missing" : "the file is missing");
+  }
+  if (!log && command.options.keys.empty()) {
+    return usage("without --key it proves nothing");
+  }
+  return command;
+}
+
+int check_log(const Command& command) {
+  const auto report = deepmoat::verifier::verify_log(command.path, command.options);
+  if (!report) {
+    return say(kUnreadable, "deepmoat-verify: " + report.error().message);
+  }
+  std::string text = describe(*report);
+  if (command.options.checkpoints.empty()) {
+    text = "not compared with a second place: no --checkpoint was given\n" + text;
+  }
+  if (!command.options.tiles) {
+    text = "tiles not checked: no --tiles was given\n" + text;
+  }
+  return say(report->intact() ? kIntact : kAltered, text);
+}
+
+int check_proofs(const Command& command) {
+  Result<ProofReport> report;
+  if (command.what == "export") {
+    report = deepmoat::verifier::check_export(command.path, command.options.keys);
+  } else if (const auto text = deepmoat::verifier::read_small_file(
+                 command.path, deepmoat::verifier::kReceiptBytesMax);
+             text) {
+    report = deepmoat::verifier::check_receipt(*text, command.options.keys);
+  } else {
+    report = std::unexpected(text.error());
+  }
+  if (!report) {
+    return say(kUnreadable, "deepmoat-verify: " + report.error().message);
+  }
+  return say(report->intact() ? kIntact : kAltered, describe(command.what, *report));
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  const std::vector<std::string> words(values + 1, values + count);
+  for (const std::string& word : words) {
+    if (word == "--help" || word == "-h") {
+      std::fputs(kHelp, stdout);
+      return kIntact;
+    }
+  }
+  const auto command = parse(words);
+  if (!command) {
+    return say(kUnreadable, "deepmoat-verify: " + command.error().message);
+  }
+  return command->what == "log" ? check_log(*command) : check_proofs(*command);
+}
