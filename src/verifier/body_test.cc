@@ -2,9 +2,9 @@
 #include "verifier/body.h"
 
 #include <gtest/gtest.h>
-#include <rapidcheck.h>
 
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -257,14 +257,15 @@ class Reference {
 TEST(Body, JudgesAlteredBodiesAsAGeneralParserDoes) {
   ASSERT_TRUE(Reference::accepts(kFull));
   const std::string spice = "\"\\,:{}[]-+0123456789eEuU.abcdfn \x7f\t\xc3/";
+  std::mt19937_64 random(1);
+  const auto below = [&](std::size_t limit) { return random() % limit; };
   std::size_t good = 0;
-  rc::check([&] {
-    std::string body = *rc::gen::element(kFull, with(R"(,"tenant":"x","status":200)"));
-    const auto changes = *rc::gen::inRange(1, 4);
-    for (int i = 0; i < changes; ++i) {
-      const auto at = *rc::gen::inRange<std::size_t>(0, body.size());
-      const char c = spice[*rc::gen::inRange<std::size_t>(0, spice.size())];
-      switch (*rc::gen::inRange(0, 4)) {
+  for (int round = 0; round < 30'000; ++round) {
+    std::string body = below(2) == 0 ? kFull : with(R"(,"tenant":"x","status":200)");
+    for (std::size_t changes = below(3) + 1; changes > 0; --changes) {
+      const std::size_t at = below(body.size());
+      const char c = spice[below(spice.size())];
+      switch (below(4)) {
         case 0:
           body[at] = c;
           break;
@@ -275,15 +276,15 @@ TEST(Body, JudgesAlteredBodiesAsAGeneralParserDoes) {
           body.erase(at, 1);
           break;
         default:
-          body.insert(at, body.substr(*rc::gen::inRange<std::size_t>(0, body.size()), 12));
+          body.insert(at, body.substr(below(body.size()), 12));
           break;
       }
     }
     const bool verdict = accepted(body);
     good += verdict ? 1 : 0;
-    RC_ASSERT(verdict == Reference::accepts(body));
-  });
-  EXPECT_GT(good, 0U) << "some changes leave a canonical body";
+    ASSERT_EQ(verdict, Reference::accepts(body)) << body;
+  }
+  EXPECT_GT(good, 100U) << "some changes leave a canonical body";
 }
 
 TEST(Body, EverySingleByteIsJudgedAsAGeneralParserDoes) {
