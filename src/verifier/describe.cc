@@ -195,9 +195,11 @@ std::string describe(const LogReport& report) {
     text += describe_unfinished(report);
   }
   if (report.stubs > 0) {
-    text +=
-        to_string(report.stubs) +
-        " records have no body any more; their hashes are checked, their times are not proved\n";
+    text += to_string(report.stubs) +
+            " records have no body any more; their hashes are checked, their times are not proved" +
+            (report.unfinished > 0 ? "; a call counts as without a result when that is among them"
+                                   : "") +
+            "\n";
   }
   if (report.torn_tail) {
     text += describe_torn(*report.torn_tail);
