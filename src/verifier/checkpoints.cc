@@ -113,18 +113,21 @@ Result<std::vector<HeldCheckpoint>> hold_checkpoints(const std::filesystem::path
   return held;
 }
 
-void compare_roots(HeldCheckpoint& held, const TreeScan& tree, bool log_is_bad) {
+void compare_roots(HeldCheckpoint& held, const TreeScan& tree, const TreeScan* sm3,
+                   bool log_is_bad) {
   if (!held.content) {
     return;
   }
-  const Roots* roots = tree.roots_at(held.content->size);
-  if (roots == nullptr) {
+  const Checkpoint& content = *held.content;
+  const Digest* root = tree.root_at(content.size);
+  if (root == nullptr) {
     held.report.root = log_is_bad ? RootState::not_reached : RootState::log_shorter;
     return;
   }
-  held.report.sm3_compared = held.content->sm3_root && roots->sm3;
-  const bool equal = roots->sha256 == held.content->root &&
-                     (!held.report.sm3_compared || *roots->sm3 == *held.content->sm3_root);
+  const Digest* sm3_root = sm3 == nullptr ? nullptr : sm3->root_at(content.size);
+  held.report.sm3_compared = content.sm3_root && sm3_root != nullptr;
+  const bool equal =
+      *root == content.root && (!held.report.sm3_compared || *sm3_root == *content.sm3_root);
   held.report.root = equal ? RootState::equal : RootState::different;
 }
 

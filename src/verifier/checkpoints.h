@@ -21,7 +21,8 @@ struct HeldCheckpoint {
 [[nodiscard]] Result<std::vector<HeldCheckpoint>> hold_checkpoints(
     const std::filesystem::path& folder, const LogOptions& options);
 
-// Compares its roots with those of the records, of which no more are good.
-void compare_roots(HeldCheckpoint& held, const TreeScan& tree, bool log_is_bad);
+// Compares its roots with those of the records, of which no more are good. `sm3` may be null.
+void compare_roots(HeldCheckpoint& held, const TreeScan& tree, const TreeScan* sm3,
+                   bool log_is_bad);
 
 }  // namespace deepmoat::verifier

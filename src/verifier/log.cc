@@ -1,9 +1,11 @@
-// The scan of a log. One thread, and a second one for the trees.
+// The scan of a log. The caller's thread, and one more for each tree.
 #include "verifier/log.h"
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "verifier/base64.h"
 #include "verifier/body.h"
@@ -38,11 +40,22 @@ const char* check_header(const SegmentFile& segment, std::string_view bytes, con
   return nullptr;
 }
 
+// SM3 is four times as slow as SHA-256, so each tree has its own thread.
+struct Trees {
+  TreeScan sha256;
+  std::optional<TreeScan> sm3;
+};
+
 class LogScan {
  public:
-  LogScan(const std::filesystem::path& folder, TreeScan& tree, const LogOptions& options,
+  LogScan(const std::filesystem::path& folder, Trees& trees, const LogOptions& options,
           LogReport& report)
-      : folder_(folder), options_(options), report_(report), feed_(tree, !options.one_thread) {}
+      : folder_(folder), options_(options), report_(report) {
+    feeds_.push_back(std::make_unique<LeafFeed>(trees.sha256, !options.one_thread));
+    if (trees.sm3) {
+      feeds_.push_back(std::make_unique<LeafFeed>(*trees.sm3, !options.one_thread));
+    }
+  }
 
   Result<> run() {
     if (auto walked = walk(); !walked) {
@@ -52,7 +65,7 @@ class LogScan {
       // A file that is missing or no segment: the message names it.
       set_bad("", 0, walked.error().message);
     }
-    feed_.finish_all();
+    wait_for_trees();
     report_.last_hash_hex = to_hex(view(last_record_hash_));
     report_.unfinished = open_intents_.count();
     report_.unfinished_first = open_intents_.first(kUnfinishedShown);
@@ -128,8 +141,14 @@ class LogScan {
     return parse_header(*head, header) == nullptr;
   }
 
+  void wait_for_trees() {
+    for (const auto& feed : feeds_) {
+      feed->finish_all();
+    }
+  }
+
   Result<> load(const SegmentFile& segment, std::uint64_t offset = 0) {
-    feed_.finish_all();  // its leaves lie in the buffer
+    wait_for_trees();  // their leaves lie in the buffer
     return segment.load(buffer_, offset);
   }
 
@@ -307,7 +326,9 @@ class LogScan {
   }
 
   void take_record(const Leaf& leaf, std::int64_t unix_ms, const Digest& hash) {
-    feed_.add(leaf);
+    for (const auto& feed : feeds_) {
+      feed->add(leaf);
+    }
     report_.last_unix_ms = unix_ms;
     if (report_.records++ == 0) {
       report_.first_unix_ms = unix_ms;
@@ -330,30 +351,57 @@ class LogScan {
   Digest last_record_hash_{};
   OpenIntents open_intents_;
   std::string buffer_;
-  LeafFeed feed_;  // the last member: its thread reads the buffer
+  std::vector<std::unique_ptr<LeafFeed>> feeds_;  // the last member: their threads read the buffer
 };
 
-void add_tile_checks(const std::filesystem::path& folder, std::uint64_t newest_size, TreeScan& tree,
-                     bool with_sm3) {
-  tree.check_tiles(std::make_unique<TileCheck>(folder, "tile", Algorithm::sha256, newest_size));
-  if (with_sm3) {
-    tree.check_sm3_tiles(
-        std::make_unique<TileCheck>(folder, "tile-sm3", Algorithm::sm3, newest_size));
+void report_trees(const Trees& trees, LogReport& report) {
+  report.tree_size = trees.sha256.size();
+  report.root = to_base64(view(trees.sha256.root()));
+  if (trees.sha256.tiles() != nullptr) {
+    report.tiles = trees.sha256.tiles()->report();
+  }
+  if (!trees.sm3) {
+    return;
+  }
+  report.sm3_lost_at = trees.sm3->lost_at();
+  if (report.sm3_lost_at == 0) {
+    report.sm3_root = to_base64(view(trees.sm3->root()));
+  }
+  if (trees.sm3->tiles() != nullptr) {
+    report.sm3_tiles = trees.sm3->tiles()->report();
   }
 }
 
-void report_tree(const TreeScan& tree, LogReport& report) {
-  report.tree_size = tree.size();
-  const Roots roots = tree.roots();
-  report.root = to_base64(view(roots.sha256));
-  report.sm3_root = roots.sm3 ? to_base64(view(*roots.sm3)) : "";
-  report.sm3_lost_at = tree.sm3_lost_at();
-  if (tree.tiles() != nullptr) {
-    report.tiles = tree.tiles()->report();
+// The trees that are to be computed: what the checkpoints and the caller want of them.
+Trees make_trees(const std::filesystem::path& folder, const LogOptions& options,
+                 const std::vector<HeldCheckpoint>& held) {
+  std::vector<std::uint64_t> sizes;
+  std::uint64_t newest_size = 0;
+  std::error_code ignored;
+  const bool sm3_tiles = std::filesystem::exists(folder / "tile-sm3", ignored);
+  bool with_sm3 = options.sm3 || sm3_tiles;
+  for (const HeldCheckpoint& checkpoint : held) {
+    if (checkpoint.content) {
+      sizes.push_back(checkpoint.content->size);
+      with_sm3 = with_sm3 || checkpoint.content->sm3_root.has_value();
+      if (checkpoint.report.place == CheckpointPlace::newest) {
+        newest_size = checkpoint.content->size;
+      }
+    }
   }
-  if (tree.sm3_tiles() != nullptr) {
-    report.sm3_tiles = tree.sm3_tiles()->report();
+  Trees trees{.sha256 = TreeScan(Algorithm::sha256, sizes), .sm3 = std::nullopt};
+  if (with_sm3) {
+    trees.sm3.emplace(Algorithm::sm3, sizes);
   }
+  if (options.tiles) {
+    trees.sha256.check_tiles(
+        std::make_unique<TileCheck>(folder, "tile", Algorithm::sha256, newest_size));
+  }
+  if (options.tiles && sm3_tiles) {
+    trees.sm3->check_tiles(
+        std::make_unique<TileCheck>(folder, "tile-sm3", Algorithm::sm3, newest_size));
+  }
+  return trees;
 }
 
 }  // namespace
@@ -363,32 +411,16 @@ Result<LogReport> verify_log(const std::filesystem::path& folder, const LogOptio
   if (!held) {
     return std::unexpected(std::move(held).error());
   }
-  std::vector<std::uint64_t> sizes;
-  std::uint64_t newest_size = 0;
-  std::error_code ignored;
-  const bool sm3_tiles = std::filesystem::exists(folder / "tile-sm3", ignored);
-  bool with_sm3 = options.sm3 || sm3_tiles;
-  for (const HeldCheckpoint& checkpoint : *held) {
-    if (checkpoint.content) {
-      sizes.push_back(checkpoint.content->size);
-      with_sm3 = with_sm3 || checkpoint.content->sm3_root.has_value();
-      if (checkpoint.report.place == CheckpointPlace::newest) {
-        newest_size = checkpoint.content->size;
-      }
-    }
-  }
-  TreeScan tree(std::move(sizes), with_sm3);
-  if (options.tiles) {
-    add_tile_checks(folder, newest_size, tree, sm3_tiles);
-  }
+  Trees trees = make_trees(folder, options, *held);
   LogReport report;
   report.keys_given = !options.keys.empty();
-  if (auto done = LogScan(folder, tree, options, report).run(); !done) {
+  if (auto done = LogScan(folder, trees, options, report).run(); !done) {
     return std::unexpected(std::move(done).error());
   }
-  report_tree(tree, report);
+  report_trees(trees, report);
   for (HeldCheckpoint& checkpoint : *held) {
-    compare_roots(checkpoint, tree, report.bad.has_value());
+    compare_roots(checkpoint, trees.sha256, trees.sm3 ? &*trees.sm3 : nullptr,
+                  report.bad.has_value());
     report.checkpoints.push_back(std::move(checkpoint.report));
   }
   return report;

@@ -27,7 +27,7 @@ struct LogOptions {
   std::vector<GivenCheckpoint> checkpoints;
   bool tiles = false;
   bool sm3 = false;         // also when there is neither `tile-sm3` nor an SM3 root in a checkpoint
-  bool one_thread = false;  // instead of two
+  bool one_thread = false;  // instead of one for the chain and one for each tree
   // Told after each segment: bytes done and bytes in all, about.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };

@@ -39,7 +39,7 @@ constexpr const char* kHelp =
                      anew by who holds the machine and its keys
   --tiles            compare the tiles of the trees too
   --sm3              compute the SM3 root even if the log has none
-  --one-thread       use one thread instead of two
+  --one-thread       use one thread instead of one for the chain and one for each tree
 
 Exit status: 0 intact, 1 altered, 2 it could not be read, or wrong usage.
 )";

@@ -31,57 +31,43 @@ std::vector<std::uint64_t> sorted(std::vector<std::uint64_t> sizes) {
 
 }  // namespace
 
-TreeScan::TreeScan(std::vector<std::uint64_t> sizes, bool with_sm3)
-    : sizes_(sorted(std::move(sizes))) {
-  if (with_sm3) {
-    sm3_.emplace(Algorithm::sm3);
-  }
+TreeScan::TreeScan(Algorithm algorithm, std::vector<std::uint64_t> sizes)
+    : algorithm_(algorithm), sizes_(sorted(std::move(sizes))), tree_(algorithm) {
   if (!sizes_.empty() && sizes_[0] == 0) {
-    roots_[0] = roots();
+    roots_[0] = tree_.root();
     next_size_ = 1;
   }
 }
 
 void TreeScan::add(const Leaf& leaf) {
-  const Digest hash = leaf.bytes == 0 ? digest_at(leaf.at + kStubLeafHash)
-                                      : tree_.hasher().leaf({leaf.at, leaf.bytes});
+  if (lost_at_ != 0) {
+    return;
+  }
+  if (leaf.bytes == 0 && algorithm_ == Algorithm::sm3 &&
+      all_zero({leaf.at + kStubSm3LeafHash, sizeof(Digest)})) {
+    lost_at_ = tree_.size() + 1;
+    tiles_.reset();
+    return;
+  }
+  const Digest hash = hash_of(leaf);
   tree_.add_leaf_hash(hash);
   if (tiles_) {
     tiles_->add_leaf_hash(hash);
   }
-  if (sm3_) {
-    add_sm3(leaf);
-  }
   if (next_size_ < sizes_.size() && sizes_[next_size_] == tree_.size()) {
-    roots_[tree_.size()] = roots();
+    roots_[tree_.size()] = tree_.root();
     ++next_size_;
   }
 }
 
-void TreeScan::add_sm3(const Leaf& leaf) {
-  if (leaf.bytes == 0 && all_zero({leaf.at + kStubSm3LeafHash, sizeof(Digest)})) {
-    sm3_lost_at_ = tree_.size();
-    sm3_.reset();
-    sm3_tiles_.reset();
-    return;
+Digest TreeScan::hash_of(const Leaf& leaf) const {
+  if (leaf.bytes != 0) {
+    return tree_.hasher().leaf({leaf.at, leaf.bytes});
   }
-  const Digest hash = leaf.bytes == 0 ? digest_at(leaf.at + kStubSm3LeafHash)
-                                      : sm3_->hasher().leaf({leaf.at, leaf.bytes});
-  sm3_->add_leaf_hash(hash);
-  if (sm3_tiles_) {
-    sm3_tiles_->add_leaf_hash(hash);
-  }
+  return digest_at(leaf.at + (algorithm_ == Algorithm::sm3 ? kStubSm3LeafHash : kStubLeafHash));
 }
 
-Roots TreeScan::roots() const {
-  Roots roots{.sha256 = tree_.root(), .sm3 = std::nullopt};
-  if (sm3_) {
-    roots.sm3 = sm3_->root();
-  }
-  return roots;
-}
-
-const Roots* TreeScan::roots_at(std::uint64_t size) const {
+const Digest* TreeScan::root_at(std::uint64_t size) const {
   const auto found = roots_.find(size);
   return found == roots_.end() ? nullptr : &found->second;
 }

@@ -1,5 +1,5 @@
 // The trees over the records of a log: their roots at the sizes that checkpoints name, and at the
-// end; on a thread of their own where that is wanted.
+// end; each on a thread of its own where that is wanted.
 #pragma once
 
 #include <condition_variable>
@@ -23,47 +23,40 @@ struct Leaf {
   std::uint32_t bytes = 0;  // of the leaf data; 0: a stub stands there
 };
 
-struct Roots {
-  Digest sha256{};
-  std::optional<Digest> sm3;
-};
-
-// One thread at a time.
+// The tree of one algorithm. One thread at a time.
 class TreeScan {
  public:
   // `sizes`: where the roots are wanted.
-  TreeScan(std::vector<std::uint64_t> sizes, bool with_sm3);
+  TreeScan(Algorithm algorithm, std::vector<std::uint64_t> sizes);
 
-  // Both before the first leaf.
+  // Before the first leaf.
   void check_tiles(std::unique_ptr<TileCheck> tiles) { tiles_ = std::move(tiles); }
-  void check_sm3_tiles(std::unique_ptr<TileCheck> tiles) { sm3_tiles_ = std::move(tiles); }
 
+  // Does nothing any more once lost_at() is not 0.
   void add(const Leaf& leaf);
 
   [[nodiscard]] std::uint64_t size() const { return tree_.size(); }
-  // Without SM3 also when a stub had no SM3 leaf hash: sm3_lost_at() names its record, else 0.
-  [[nodiscard]] Roots roots() const;
-  [[nodiscard]] std::uint64_t sm3_lost_at() const { return sm3_lost_at_; }
-  // At one of `sizes`; null when the log did not come so far.
-  [[nodiscard]] const Roots* roots_at(std::uint64_t size) const;
+  [[nodiscard]] Digest root() const { return tree_.root(); }
+  // At one of `sizes`; null when the tree did not come so far.
+  [[nodiscard]] const Digest* root_at(std::uint64_t size) const;
+  // The first record whose stub has no leaf hash of this algorithm; 0: there is none.
+  [[nodiscard]] std::uint64_t lost_at() const { return lost_at_; }
   [[nodiscard]] const TileCheck* tiles() const { return tiles_.get(); }
-  [[nodiscard]] const TileCheck* sm3_tiles() const { return sm3_tiles_.get(); }
 
  private:
-  void add_sm3(const Leaf& leaf);
+  [[nodiscard]] Digest hash_of(const Leaf& leaf) const;
 
+  const Algorithm algorithm_;
   const std::vector<std::uint64_t> sizes_;  // sorted
   std::size_t next_size_ = 0;
-  CompactRange tree_{Algorithm::sha256};
-  std::optional<CompactRange> sm3_;
-  std::uint64_t sm3_lost_at_ = 0;
-  std::map<std::uint64_t, Roots> roots_;
+  CompactRange tree_;
+  std::uint64_t lost_at_ = 0;
+  std::map<std::uint64_t, Digest> roots_;
   std::unique_ptr<TileCheck> tiles_;
-  std::unique_ptr<TileCheck> sm3_tiles_;
 };
 
-// Hands leaves to a TreeScan, in batches to a second thread or at once on this one. The bytes of a
-// leaf must stay until finish_all() returns. Used by one thread.
+// Hands leaves to a TreeScan, in batches to a thread of its own or at once on this one. The bytes
+// of a leaf must stay until finish_all() returns. Used by one thread.
 class LeafFeed {
  public:
   LeafFeed(TreeScan& tree, bool own_thread);
