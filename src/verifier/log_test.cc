@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <thread>
 
 #include "verifier/scratch_signer.h"
 #include "verifier/written_log.h"
@@ -261,6 +265,55 @@ TEST_F(LogOf, FilesThatAreMissingOrNotWhatTheyShouldBeAreNamed) {
   EXPECT_TRUE(verified(folder_).intact());
   folder_.write("audit-2.seg", log_.segments[1]);
   EXPECT_FALSE(verified(folder_).intact()) << "named like a segment";
+}
+
+// Writes a log as a server does: a frame in two pieces, the later one first, and the next file once
+// the first record of the one before it is there.
+void write_slowly(const Folder& folder, const WrittenLog& log) {
+  const auto make = [&](std::size_t segment) {
+    folder.write("new", std::string(log.segments[segment].size(), '\0'));
+    std::filesystem::rename(folder.path() / "new", folder.path() / WrittenLog::name(segment + 1));
+  };
+  make(0);
+  for (std::size_t i = 0; i < log.records.size(); ++i) {
+    const WrittenRecord& record = log.records[i];
+    std::fstream file(folder.path() / WrittenLog::name(record.segment + 1),
+                      std::ios::in | std::ios::out | std::ios::binary);
+    const auto put = [&](std::size_t from, std::size_t until) {
+      file.seekp(static_cast<std::streamoff>(from));
+      file << log.segments[record.segment].substr(from, until - from) << std::flush;
+    };
+    const bool first = i == 0 || log.records[i - 1].segment != record.segment;
+    const std::size_t end = record.offset + record.frame.size();
+    if (first) {
+      put(0, end);
+    } else {
+      put(end - 50, end);
+      put(record.offset, end - 50);
+    }
+    if (first && record.segment + 1 < log.segments.size()) {
+      make(record.segment + 1);
+    }
+  }
+}
+
+TEST_F(LogOf, IsIntactAtEveryMomentWhileItIsWritten) {
+  log_ = WrittenLog(32 * 1024);
+  log_.append_samples(3000);
+  std::atomic<bool> done = false;
+  const std::jthread writer([&] {
+    write_slowly(folder_, log_);
+    done = true;
+  });
+  std::uint64_t before = 0;
+  for (bool last = false; !last;) {
+    last = done;
+    const LogReport report = verified(folder_);
+    ASSERT_TRUE(report.intact()) << describe(report);
+    ASSERT_GE(report.records, before);
+    before = report.records;
+  }
+  EXPECT_EQ(before, 3000U);
 }
 
 TEST_F(LogOf, ItsCheckpointsAreCompared) {

@@ -198,6 +198,13 @@ TEST_F(Proofs, AnExportHolds) {
   EXPECT_FALSE(check_export(folder_.path() / "none", both_));
 }
 
+TEST_F(Proofs, AnExportThatIsReadInManyPiecesHolds) {
+  const ProofReport report =
+      checked_export(export_of({1, 2, 3, 4}, {{"tenant", std::string(1'000'000, 'x')}}));
+  EXPECT_TRUE(report.intact()) << report.why;
+  EXPECT_EQ(report.records, 4U);
+}
+
 TEST_F(Proofs, EachAlterationOfAnExportIsNamed) {
   const auto why = [&](const std::string& text) {
     return describe("export", checked_export(text));
