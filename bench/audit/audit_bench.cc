@@ -21,7 +21,7 @@
 
 #include "audit/log.h"
 #include "audit/record_json.h"
-#include "audit/verify.h"
+#include "verifier/log.h"
 
 namespace deepmoat::audit {
 namespace {
@@ -196,7 +196,7 @@ bool measure_sqlite(const std::filesystem::path& folder, unsigned writers, doubl
 
 bool measure_verify(const std::filesystem::path& folder) {
   const Time::time_point start = Time::now();
-  const auto report = verify(folder);
+  const auto report = verifier::verify_log(folder);
   const double elapsed = seconds_since(start);
   if (!report || !report->intact()) {
     return false;

@@ -66,7 +66,7 @@ TEST(Crash, NoAcknowledgedRecordIsLost) {
     int status = 0;
     ::waitpid(child, &status, 0);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
-    const VerifyReport report = verified(folder);
+    const verifier::LogReport report = verified(folder);
     ASSERT_TRUE(report.intact()) << describe(report);
     ASSERT_GE(report.records, acknowledged);
   }
@@ -75,7 +75,7 @@ TEST(Crash, NoAcknowledgedRecordIsLost) {
   const auto log = open_log(folder, clock, 16 * 1024);
   ASSERT_NE(log, nullptr);
   ASSERT_TRUE(log->append_and_wait(sample_record(1)).has_value());
-  const VerifyReport report = verified(folder);
+  const verifier::LogReport report = verified(folder);
   EXPECT_TRUE(report.intact() && !report.torn_tail) << describe(report);
   EXPECT_GE(report.records, records);
   EXPECT_GT(acknowledged, 100U);

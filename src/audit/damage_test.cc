@@ -44,7 +44,7 @@ class Damage : public ::testing::Test {
   }
   // The log cannot be opened, and both say where.
   void expect_corrupt(std::uint64_t segment, std::uint64_t sequence, std::uint64_t offset) {
-    const VerifyReport report = verified(folder_);
+    const verifier::LogReport report = verified(folder_);
     ASSERT_FALSE(report.intact());
     EXPECT_EQ(report.bad->segment, segment_name(segment)) << describe(report);
     EXPECT_EQ(report.bad->sequence, sequence) << describe(report);
@@ -98,7 +98,7 @@ TEST_F(Damage, CutAtEveryByteRecoversThePrefix) {
       ASSERT_TRUE(log.has_value()) << cut << ": " << log.error().message;
       append_records(**log, kept + 1, 1);
     }
-    const VerifyReport report = verified(folder_);
+    const verifier::LogReport report = verified(folder_);
     ASSERT_TRUE(report.intact()) << cut << describe(report);
     ASSERT_FALSE(report.torn_tail) << cut;
     ASSERT_EQ(report.records, kept + 1) << cut;
@@ -163,7 +163,7 @@ TEST_F(Damage, CutInsideTheFirstCommitOfASegmentIsRepaired) {
       ASSERT_NE(log, nullptr) << cut;
       append_records(*log, header.first_sequence, 2);
     }
-    const VerifyReport report = verified(folder_);
+    const verifier::LogReport report = verified(folder_);
     ASSERT_TRUE(report.intact()) << cut << describe(report);
     ASSERT_FALSE(report.torn_tail);
     ASSERT_EQ(report.records, header.first_sequence + 1);
@@ -180,7 +180,7 @@ TEST_F(Damage, EverySingleBitFlipIsFound) {
     const std::uint64_t bit = random() % (bytes.size() * 8);
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
     write_bytes(folder_.segment(segment), bytes);
-    const VerifyReport report = verified(folder_);
+    const verifier::LogReport report = verified(folder_);
     ASSERT_TRUE(!report.intact() || report.torn_tail)
         << "segment " << segment << ", bit " << bit << ": " << describe(report);
     ASSERT_LE(report.records, records_);
@@ -220,7 +220,7 @@ TEST_F(Damage, OpeningAFlippedLogNeverInventsARecord) {
     const bool opened =
         Log::open({.directory = folder_.log(), .segment_bytes = kSegmentBytesMin}, clock_)
             .has_value();
-    const VerifyReport report = verified(folder_);
+    const verifier::LogReport report = verified(folder_);
     ASSERT_LE(report.records, records_);
     if (opened && segment >= looked_at) {
       ASSERT_TRUE(report.intact()) << describe(report);
@@ -240,7 +240,7 @@ TEST_F(Damage, EveryZeroedPageIsFound) {
       }
       bytes.replace(page, 512, 512, '\0');
       write_bytes(folder_.segment(segment), bytes);
-      const VerifyReport report = verified(folder_);
+      const verifier::LogReport report = verified(folder_);
       ASSERT_TRUE(!report.intact() || report.torn_tail || report.records < records_);
       write_bytes(folder_.segment(segment), original_[segment - 1]);
     }
@@ -306,7 +306,7 @@ TEST_F(Damage, ARemovedSegmentIsNamed) {
   ASSERT_GE(count_, 4U);
   for (std::uint64_t segment = 1; segment + 1 < count_; ++segment) {
     std::filesystem::remove(folder_.segment(segment));
-    const VerifyReport report = verified(folder_);
+    const verifier::LogReport report = verified(folder_);
     ASSERT_FALSE(report.intact());
     EXPECT_NE(report.bad->why.find(segment_name(segment)), std::string::npos);
     expect_open_refused();
@@ -323,7 +323,7 @@ TEST_F(Damage, ASegmentOfAnotherLogIsNamed) {
     append_records(*log, 1, 100);
   }
   write_bytes(folder_.segment(2), read_bytes(other.segment(2)));
-  const VerifyReport report = verified(folder_);
+  const verifier::LogReport report = verified(folder_);
   ASSERT_FALSE(report.intact());
   EXPECT_EQ(report.bad->segment, segment_name(2));
 }
@@ -339,7 +339,7 @@ TEST_F(Damage, ATruncatedFileIsNamed) {
 TEST_F(Damage, AZeroedSegmentInTheMiddleIsNamed) {
   write_log(100);
   write_bytes(folder_.segment(2), std::string(original_[1].size(), '\0'));
-  const VerifyReport report = verified(folder_);
+  const verifier::LogReport report = verified(folder_);
   ASSERT_FALSE(report.intact());
   EXPECT_EQ(report.bad->segment, segment_name(2));
 }
@@ -373,7 +373,7 @@ TEST(TornCommit, LostPagesOfTheLastCommitAreCutWhateverTheirOrder) {
     const ScratchFolder folder;
     std::filesystem::create_directories(folder.log());
     write_bytes(folder.segment(1), torn);
-    const VerifyReport before = verified(folder);
+    const verifier::LogReport before = verified(folder);
     ASSERT_TRUE(before.intact()) << describe(before);
     ASSERT_GE(before.records, 5U);
     {
@@ -381,7 +381,7 @@ TEST(TornCommit, LostPagesOfTheLastCommitAreCutWhateverTheirOrder) {
       ASSERT_NE(log, nullptr);
       append_records(*log, before.records + 1, 1);
     }
-    const VerifyReport after = verified(folder);
+    const verifier::LogReport after = verified(folder);
     ASSERT_TRUE(after.intact() && !after.torn_tail);
     ASSERT_EQ(after.records, before.records + 1);
   }
@@ -405,7 +405,7 @@ TEST(TornCommit, AHoleBeforeALaterCommitIsTampering) {
   const ScratchFolder folder;
   std::filesystem::create_directories(folder.log());
   write_bytes(folder.segment(1), bytes);
-  const VerifyReport report = verified(folder);
+  const verifier::LogReport report = verified(folder);
   ASSERT_FALSE(report.intact());
   EXPECT_EQ(report.bad->sequence, 3U);
   EXPECT_EQ(report.bad->offset, third);

@@ -228,7 +228,7 @@ TEST_F(FailClosed, AfterAFailedSyncTheFileIsNotUsedAgain) {
   ASSERT_TRUE(log->append_and_wait(sample_record(7)));
   EXPECT_NE(inode_of(folder_.segment(1)), before);
   EXPECT_FALSE(std::filesystem::exists(folder_.log() / "tail-unknown"));
-  const VerifyReport report = verified(folder_);
+  const verifier::LogReport report = verified(folder_);
   EXPECT_TRUE(report.intact()) << describe(report);
   EXPECT_GE(report.records, 6U);
 }

@@ -187,17 +187,17 @@ const char* parse_stub(std::string_view bytes, Stub& stub) {
   return nullptr;
 }
 
-const char* parse_kept_entry(std::string_view entries, std::uint64_t offset, KeptEntry& entry) {
-  const std::string_view rest = entries.substr(offset);
+}  // namespace
+
+const char* parse_entry(std::string_view bytes, std::uint64_t offset, KeptEntry& entry) {
+  const std::string_view rest = bytes.substr(std::min<std::uint64_t>(offset, bytes.size()));
   entry.is_stub = rest.starts_with(kStubMagic);
   if (!entry.is_stub) {
-    return parse_frame(entries, offset, entry.frame);
+    return parse_frame(bytes, offset, entry.frame);
   }
   return rest.size() < kStubBytes ? "the file ends inside a stub"
                                   : parse_stub(rest.substr(0, kStubBytes), entry.stub);
 }
-
-}  // namespace
 
 const char* scan_kept(std::string_view bytes, ChainState& chain,
                       const std::function<void(const KeptEntry&)>& visit) {
@@ -214,18 +214,17 @@ const char* scan_kept(std::string_view bytes, ChainState& chain,
   std::uint64_t offset = kSegmentHeaderBytes;
   while (offset < entries.size()) {
     KeptEntry entry;
-    if (const char* why = parse_kept_entry(entries, offset, entry); why != nullptr) {
+    if (const char* why = parse_entry(entries, offset, entry); why != nullptr) {
       return why;
     }
-    if (entry.sequence() != chain.next_sequence ||
-        (!entry.is_stub && entry.frame.previous_hash != chain.last_hash)) {
+    if (!entry.continues(chain)) {
       return "the record does not follow the one before it";
     }
     if (visit) {
       visit(entry);
     }
     chain = {entry.sequence() + 1, entry.hash()};
-    offset += entry.is_stub ? kStubBytes : entry.frame.bytes;
+    offset += entry.bytes();
   }
   const auto records = get<std::uint64_t>(bytes.data() + entries.size() + 8);
   return records == chain.next_sequence - first ? nullptr

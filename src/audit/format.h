@@ -86,9 +86,9 @@ struct Stub {
   std::uint64_t body_bytes = 0;
   std::uint64_t sequence = 0;
   UnixMillis unix_ms = 0;
-  crypto::Digest leaf{};      // SHA-256
-  crypto::Digest sm3_leaf{};  // zeros where the log has no SM3 tree
-  crypto::Digest hash{};      // of the frame
+  crypto::Digest leaf{};  // SHA-256
+  crypto::Digest sm3_leaf{};
+  crypto::Digest hash{};  // of the frame
 };
 
 inline constexpr std::size_t kStubBytes = 128;
@@ -103,7 +103,16 @@ struct KeptEntry {
 
   [[nodiscard]] std::uint64_t sequence() const { return is_stub ? stub.sequence : frame.sequence; }
   [[nodiscard]] const crypto::Digest& hash() const { return is_stub ? stub.hash : frame.hash; }
+  [[nodiscard]] std::size_t bytes() const { return is_stub ? kStubBytes : frame.bytes; }
+  // Whether it goes on where the chain has come to. A stub does not say what it chains to.
+  [[nodiscard]] bool continues(const ChainState& chain) const {
+    return sequence() == chain.next_sequence && (is_stub || frame.previous_hash == chain.last_hash);
+  }
 };
+
+// As parse_frame(), of either.
+[[nodiscard]] const char* parse_entry(std::string_view bytes, std::uint64_t offset,
+                                      KeptEntry& entry);
 
 // Ends a `.kept` file: `bytes` holds the header and all entries.
 void append_kept_end(std::string& bytes, std::uint64_t records);

@@ -35,7 +35,7 @@ TEST(Log, KeepsWhatWasAppended) {
   EXPECT_EQ(entries[1].record.unix_ms, kStart);
   EXPECT_EQ(entries[3].record.unix_ms, kStart + 5);
   EXPECT_EQ(entries[3].record.mono_ns, 5'000'000);
-  const VerifyReport report = verified(folder);
+  const verifier::LogReport report = verified(folder);
   EXPECT_TRUE(report.intact());
   EXPECT_FALSE(report.torn_tail);
   EXPECT_EQ(report.records, 4U);
@@ -53,7 +53,7 @@ TEST(Log, GoesOnOverManySegmentsAndRestarts) {
     append_records(*log, next, count);
     next += count;
   }
-  const VerifyReport report = verified(folder);
+  const verifier::LogReport report = verified(folder);
   EXPECT_TRUE(report.intact()) << describe(report);
   EXPECT_FALSE(report.torn_tail);
   EXPECT_EQ(report.records, next - 1);
@@ -75,7 +75,7 @@ TEST(Log, AnySequenceOfBatchesAndRestartsVerifies) {
         log->append(std::move(record), [](Result<std::uint64_t>) {});
       }
     }
-    const VerifyReport report = verified(folder);
+    const verifier::LogReport report = verified(folder);
     RC_ASSERT(report.intact());
     RC_ASSERT(!report.torn_tail);
     RC_ASSERT(report.records == expected);
@@ -200,7 +200,7 @@ TEST(Log, IntentsWithoutResultsAreCounted) {
   result.phase = Phase::result;
   result.intent_sequence = first;
   ASSERT_TRUE(log->append_and_wait(result).has_value());
-  const VerifyReport report = verified(folder);
+  const verifier::LogReport report = verified(folder);
   EXPECT_EQ(report.unfinished, 1U);
   EXPECT_EQ(report.unfinished_first, std::vector<std::uint64_t>{second});
 }
@@ -252,7 +252,7 @@ int fails_closed(const ScratchFolder& folder, const std::function<void()>& fill_
   if (!told || log.append_and_wait(sample_record(1))) {
     return 5;
   }
-  const auto report = verify(folder.log());
+  const auto report = verifier::verify_log(folder.log());
   return report && report->intact() && report->records == good ? 0 : 6;
 }
 

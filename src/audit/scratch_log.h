@@ -16,7 +16,7 @@
 #include "audit/record_json.h"
 #include "audit/segment.h"
 #include "audit/tail.h"
-#include "audit/verify.h"
+#include "verifier/log.h"
 
 namespace deepmoat::audit {
 
@@ -84,10 +84,15 @@ inline std::vector<Entry> all_entries(const ScratchFolder& folder) {
   return entries;
 }
 
-inline VerifyReport verified(const ScratchFolder& folder) {
-  auto report = verify(folder.log());
+// By the independent verifier.
+inline verifier::LogReport verified_folder(const std::filesystem::path& folder) {
+  auto report = verifier::verify_log(folder);
   EXPECT_TRUE(report.has_value()) << (report ? "" : report.error().message);
-  return report ? *report : VerifyReport{};
+  return report ? *report : verifier::LogReport{};
+}
+
+inline verifier::LogReport verified(const ScratchFolder& folder) {
+  return verified_folder(folder.log());
 }
 
 inline std::string read_bytes(const std::filesystem::path& path) {

@@ -35,10 +35,10 @@ std::unexpected<Error> corrupt(std::uint64_t number, std::uint64_t sequence, std
 Result<bool> stood_here(const SegmentFile& file, const TailPlace& place) {
   if (place.last_offset != 0) {
     TRY(const std::string bytes, file.read(place.last_offset, kFrameBytesMax));
-    Frame frame;
-    return parse_frame(bytes, 0, frame) == nullptr && frame.hash == place.chain.last_hash &&
-           frame.sequence + 1 == place.chain.next_sequence &&
-           place.last_offset + frame.bytes == place.offset;
+    KeptEntry entry;
+    return parse_entry(bytes, 0, entry) == nullptr && entry.hash() == place.chain.last_hash &&
+           entry.sequence() + 1 == place.chain.next_sequence &&
+           place.last_offset + entry.bytes() == place.offset;
   }
   TRY(const std::string head, file.read(0, kSegmentHeaderBytes));
   SegmentHeader header;
@@ -79,10 +79,23 @@ Result<std::vector<Entry>> TailReader::read_segment_end(std::uint64_t number, st
   ChainState chain{header.first_sequence, header.hash};
   Found found;
   std::uint64_t last_offset = 0;
-  const Scan scan = scan_frames(bytes, kSegmentHeaderBytes, chain, [&](const Frame& frame) {
+  const auto take = [&](const Frame& frame) {
     found.add(frame.offset, count);
     last_offset = frame.offset;
-  });
+  };
+  Scan scan;
+  if (file.kept()) {
+    const char* why = scan_kept(bytes, chain, [&](const KeptEntry& entry) {
+      if (!entry.is_stub) {
+        take(entry.frame);
+      }
+    });
+    if (why != nullptr) {
+      return corrupt(number, chain.next_sequence, 0, why);
+    }
+  } else {
+    scan = scan_frames(bytes, kSegmentHeaderBytes, chain, take);
+  }
   if (!live && scan.end != ScanEnd::clean) {
     return corrupt(number, chain.next_sequence, scan.offset, scan.why);
   }
@@ -157,22 +170,23 @@ Result<bool> TailReader::enter_segment() {
 Result<std::uint64_t> TailReader::read_window(const TailSearch& wanted, const OnEntry& on_entry) {
   TRY(const std::string window, file_->read(offset_, kWindowBytes));
   std::uint64_t count = 0;
-  Frame frame;
-  for (std::uint64_t at = 0; parse_frame(window, at, frame) == nullptr; at += frame.bytes) {
-    if (frame.sequence != chain_.next_sequence || frame.previous_hash != chain_.last_hash) {
+  KeptEntry entry;
+  for (std::uint64_t at = 0; parse_entry(window, at, entry) == nullptr; at += entry.bytes()) {
+    if (!entry.continues(chain_)) {
       return corrupt(segment_, chain_.next_sequence, offset_, "another record stands here");
     }
-    if (frame.sequence > wanted.last_sequence) {
+    if (entry.sequence() > wanted.last_sequence) {
       past_ = true;
       return count;
     }
-    if (frame.body.find(wanted.containing) != std::string_view::npos) {
-      TRY(const Entry entry, decode_entry(decoder_, frame.sequence, frame.unix_ms, frame.body));
-      on_entry(entry);
+    const Frame& frame = entry.frame;
+    if (!entry.is_stub && frame.body.find(wanted.containing) != std::string_view::npos) {
+      TRY(const Entry read, decode_entry(decoder_, frame.sequence, frame.unix_ms, frame.body));
+      on_entry(read);
     }
-    chain_ = {frame.sequence + 1, frame.hash};
+    chain_ = {entry.sequence() + 1, entry.hash()};
     last_offset_ = offset_;
-    offset_ += frame.bytes;
+    offset_ += entry.bytes();
     ++count;
   }
   return count;

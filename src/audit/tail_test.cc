@@ -98,7 +98,7 @@ TEST(Tail, OfAnEmptyLogIsEmptyAndOfNoFolderAnError) {
   const ScratchFolder folder;
   TailReader reader(folder.log());
   EXPECT_EQ(reader.read_last(5).error().code, Code::not_found);
-  EXPECT_EQ(verify(folder.log()).error().code, Code::not_found);
+  EXPECT_EQ(verifier::verify_log(folder.log()).error().fault, verifier::Fault::not_there);
   ManualClock clock(kStart);
   const auto log = open_log(folder, clock);
   EXPECT_TRUE(reader.read_last(5)->empty());
@@ -140,7 +140,7 @@ TEST(Tail, FollowsAndVerifiesBesideARunningWriter) {
   std::atomic<bool> writing = true;
   std::thread verifier([&] {
     while (writing) {
-      const VerifyReport report = verified(folder);
+      const verifier::LogReport report = verified(folder);
       ASSERT_TRUE(report.intact()) << describe(report);
     }
   });

@@ -10,9 +10,9 @@
 
 #include "audit/record_json.h"
 #include "audit/tail.h"
-#include "audit/verify.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
+#include "verifier/log.h"
 
 namespace deepmoat::cli {
 
@@ -31,14 +31,18 @@ int verify(const Options& options) {
       fmt::print(stderr, "\rverifying {} %", done * 100 / total);
     }
   };
-  const auto verified = audit::verify(DataFolder(options.data).audit(), progress);
+  verifier::LogOptions checks;
+  checks.progress = progress;
+  const auto verified = verifier::verify_log(DataFolder(options.data).audit(), checks);
   if (terminal) {
     fmt::print(stderr, "\r                \r");
   }
   if (!verified) {
-    return report(verified.error());
+    return report(
+        {verified.error().fault == verifier::Fault::not_there ? Code::not_found : Code::io,
+         verified.error().message});
   }
-  fmt::print("{}\n", audit::describe(*verified));
+  fmt::print("{}\n", verifier::describe(*verified));
   return verified->intact() ? kSuccess : kFailure;
 }
 

@@ -9,7 +9,7 @@
 #include <iterator>
 
 #include "audit/log.h"
-#include "audit/verify.h"
+#include "audit/scratch_log.h"
 #include "base/hex.h"
 #include "identity/scratch_keys.h"
 
@@ -479,11 +479,10 @@ TEST(KeyService, LeavesAVerifiableLog) {
     ASSERT_TRUE(created);
     ASSERT_TRUE(service->revoke(keys.admin(), created->info.key_id.value(), "leaked"));
   }
-  const auto report = audit::verify(folder);
-  ASSERT_TRUE(report);
-  EXPECT_TRUE(report->intact());
-  EXPECT_EQ(report->records, 4U);
-  EXPECT_EQ(report->unfinished, 0U);
+  const auto report = audit::verified_folder(folder);
+  EXPECT_TRUE(report.intact());
+  EXPECT_EQ(report.records, 4U);
+  EXPECT_EQ(report.unfinished, 0U);
 }
 
 // The process dies after the database changed and before the result is on record.
@@ -523,11 +522,10 @@ TEST(KeyService, ShowsACrashBetweenDatabaseAndResult) {
   ASSERT_EQ(WEXITSTATUS(status), 0);
   keys.restart();
   EXPECT_EQ(keys.database_->list_keys()->size(), 1U) << "the key is there, and nobody has it";
-  const auto report = audit::verify(folder);
-  ASSERT_TRUE(report);
-  EXPECT_TRUE(report->intact());
-  EXPECT_EQ(report->unfinished, 1U);
-  EXPECT_EQ(report->unfinished_first, (std::vector<std::uint64_t>{1}));
+  const auto report = audit::verified_folder(folder);
+  EXPECT_TRUE(report.intact());
+  EXPECT_EQ(report.unfinished, 1U);
+  EXPECT_EQ(report.unfinished_first, (std::vector<std::uint64_t>{1}));
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "audit/log.h"
-#include "audit/verify.h"
+#include "verifier/log.h"
 
 namespace {
 
@@ -44,7 +44,7 @@ int append(std::string_view folder, int count) {
 }
 
 int verify(std::string_view folder) {
-  const auto report = deepmoat::audit::verify(folder);
+  const auto report = deepmoat::verifier::verify_log(folder);
   if (!report) {
     print_line(report.error().message);
     return 2;

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "audit/log.h"
-#include "audit/verify.h"
 #include "base/hex.h"
 #include "crypto/one_time_password.h"
 #include "crypto/scratch_field_cipher.h"
@@ -21,6 +20,7 @@
 #include "identity/key_service.h"
 #include "identity/second_factor.h"
 #include "store/database.h"
+#include "verifier/log.h"
 
 namespace {
 
@@ -193,8 +193,8 @@ Result<> check_folder(const std::filesystem::path& folder, std::string_view key,
     return fail(deepmoat::Code::corrupt, "the successor's first use did not end the old key");
   }
   opened->log.reset();
-  TRY(const audit::VerifyReport report, audit::verify(folder / "audit"));
-  if (!report.intact()) {
+  const auto report = deepmoat::verifier::verify_log(folder / "audit");
+  if (!report || !report->intact()) {
     return fail(deepmoat::Code::corrupt, "the audit log is broken");
   }
   print_line(state);
