@@ -24,6 +24,7 @@ TABLE = """\
 BAD = [
     ("include", "src/base/a.cc", '#include "audit/log.h"\n'),
     ("include", "src/gateway/a.cc", '#include "log.h"\n'),
+    ("include", "src/audit/a.cc", '// Head.\n#include "verifier/log.h"\n'),
     ("llama", "src/gateway/a.cc", "#include <llama.h>\n"),
     ("llama", "src/audit/CMakeLists.txt", "deepmoat_module(audit LINK deepmoat_llama)\n"),
     ("link", "src/base/CMakeLists.txt", "deepmoat_module(base LINK PUBLIC deepmoat_audit)\n"),
@@ -66,6 +67,7 @@ BAD = [
 # (path, content) that no rule may refuse
 GOOD = [
     ("src/gateway/a.cc", '// Head.\n#include "audit/log.h"\n#include <vector>\n'),
+    ("src/audit/a_test.cc", '// Head.\n#include "verifier/log.h"\n'),
     ("src/base/a.cc", '// Head: std::cerr, throw, new Thing, 1\'000.\nauto s = "throw new X";\n'),
     ("src/base/a.cc", "// Head.\nX(const X&) = delete;\nauto p = std::unique_ptr<X>(new X(1));\n"),
     ("src/base/a.cc", "// Head.\nusing namespace std::chrono_literals;\n"),

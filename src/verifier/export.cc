@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kLineBytesMax = 2U * 1024 * 1024;
 constexpr std::size_t kPieceBytes = 256U * 1024;
 // Filters that only say from when and until when.
-constexpr std::string_view kSpanFrom = "from";
+constexpr std::string_view kSpanSince = "since";
 constexpr std::string_view kSpanUntil = "until";
 
 // The lines of a file, each with its end.
@@ -102,7 +102,7 @@ class ExportCheck {
       if (!value.is_string()) {
         return "a filter is no text";
       }
-      report_.whole = report_.whole && (filter == kSpanFrom || filter == kSpanUntil);
+      report_.whole = report_.whole && (filter == kSpanSince || filter == kSpanUntil);
     }
     SignatureFacts facts;
     if (const char* why = check_signed_checkpoint(object, keys_, checkpoint_, facts);
@@ -121,9 +121,13 @@ class ExportCheck {
 
   const char* take_record(const Json& object) {
     ProvedRecord record;
-    if (const char* why = check_entry(object, checkpoint_, hasher_, record); why != nullptr) {
+    const bool deleted = object.contains("leaf_hash");
+    const char* why = deleted ? check_deleted_entry(object, checkpoint_, hasher_, record.sequence)
+                              : check_entry(object, checkpoint_, hasher_, record);
+    if (why != nullptr) {
       return why;
     }
+    report_.deleted += deleted ? 1 : 0;
     if (record.sequence <= report_.last_sequence) {
       return "its sequences do not rise";
     }

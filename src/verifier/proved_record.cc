@@ -16,6 +16,16 @@ namespace {
 
 constexpr std::size_t kProofHashesMax = 64;
 
+std::optional<Digest> read_hash(const std::string* text) {
+  const auto bytes = text == nullptr ? std::nullopt : from_base64(*text);
+  Digest hash;
+  if (!bytes || bytes->size() != hash.size()) {
+    return std::nullopt;
+  }
+  std::memcpy(hash.data(), bytes->data(), hash.size());
+  return hash;
+}
+
 std::optional<std::vector<Digest>> read_proof(const Json& entry) {
   const auto found = entry.find("proof");
   if (found == entry.end() || !found->is_array() || found->size() > kProofHashesMax) {
@@ -23,12 +33,11 @@ std::optional<std::vector<Digest>> read_proof(const Json& entry) {
   }
   std::vector<Digest> proof;
   for (const Json& item : *found) {
-    const auto* text = item.get_ptr<const std::string*>();
-    const auto bytes = text == nullptr ? std::nullopt : from_base64(*text);
-    if (!bytes || bytes->size() != sizeof(Digest)) {
+    const auto hash = read_hash(item.get_ptr<const std::string*>());
+    if (!hash) {
       return std::nullopt;
     }
-    std::memcpy(proof.emplace_back().data(), bytes->data(), sizeof(Digest));
+    proof.push_back(*hash);
   }
   return proof;
 }
@@ -71,6 +80,21 @@ const char* check_entry(const Json& entry, const Checkpoint& checkpoint, const T
   }
   record.body = *std::move(body);
   return nullptr;
+}
+
+const char* check_deleted_entry(const Json& entry, const Checkpoint& checkpoint,
+                                const TreeHasher& hasher, std::uint64_t& sequence) {
+  if (!has_exactly(entry, {"sequence", "leaf_hash", "proof"})) {
+    return "an entry without text must have sequence, leaf_hash and proof, and nothing else";
+  }
+  const auto leaf = read_hash(text_of(entry, "leaf_hash"));
+  const auto proof = read_proof(entry);
+  if (!number_of(entry, "sequence", sequence) || sequence == 0 || !leaf || !proof) {
+    return "an entry's sequence, leaf_hash or proof is malformed";
+  }
+  return included(hasher, sequence - 1, checkpoint.size, *leaf, *proof, checkpoint.root)
+             ? nullptr
+             : "the proof does not show that the record is in the checkpoint's tree";
 }
 
 const char* check_signed_checkpoint(const Json& object, std::span<const VerifierKey> keys,

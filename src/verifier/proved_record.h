@@ -21,6 +21,11 @@ struct ProvedRecord {
 [[nodiscard]] const char* check_entry(const Json& entry, const Checkpoint& checkpoint,
                                       const TreeHasher& hasher, ProvedRecord& record);
 
+// Whether `entry` (`sequence`, `leaf_hash`, `proof`) shows the place of a record whose text was
+// deleted by retention. As check_entry().
+[[nodiscard]] const char* check_deleted_entry(const Json& entry, const Checkpoint& checkpoint,
+                                              const TreeHasher& hasher, std::uint64_t& sequence);
+
 // Reads the checkpoint in a receipt or an export and checks who signed it. Returns nullptr and
 // fills both, or says what is wrong.
 [[nodiscard]] const char* check_signed_checkpoint(const Json& object,

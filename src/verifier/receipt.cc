@@ -76,6 +76,9 @@ std::string describe(std::string_view what, const ProofReport& report) {
     text += ", " + std::to_string(report.first_sequence) + " to " +
             std::to_string(report.last_sequence);
   }
+  if (report.deleted > 0) {
+    text += " (the text of " + std::to_string(report.deleted) + " was deleted by retention)";
+  }
   text += ", proved in the tree of " + std::to_string(report.tree_size) + " records of " +
           report.origin + ", signed with Ed25519" + (report.sm2_checked ? " and SM2" : "");
   if (what == "export") {

@@ -19,6 +19,7 @@ struct ProofReport {
   std::string origin;
   std::uint64_t tree_size = 0;  // records up to the checkpoint
   std::uint64_t records = 0;    // that were proved
+  std::uint64_t deleted = 0;    // of these: whose text was deleted by retention
   std::uint64_t first_sequence = 0;
   std::uint64_t last_sequence = 0;
   bool sm2_checked = false;  // beside Ed25519: a key of SM2 was given and has signed too

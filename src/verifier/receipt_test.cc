@@ -99,6 +99,31 @@ class Proofs : public ::testing::Test {
   std::vector<VerifierKey> both_;
 };
 
+TEST_F(Proofs, AnExportSaysWhereTextWasDeleted) {
+  const auto with_stub = [&](const std::function<void(Json&)>& alter) {
+    Json stub = entry(4, false);
+    stub.erase("leaf");
+    stub["leaf_hash"] = to_base64(leaves_[3]);
+    alter(stub);
+    std::string text = Json{{"object", "audit.export"},  {"version", 1},
+                            {"origin", kOrigin},         {"made_ms", kWrittenFrom},
+                            {"filters", Json::object()}, {"checkpoint", checkpoint_}}
+                           .dump() +
+                       "\n" + entry(3, false).dump() + "\n" + stub.dump() + "\n" +
+                       entry(5, false).dump() + "\n";
+    return checked_export(sign_export(std::move(text), 3));
+  };
+  const ProofReport report = with_stub([](Json&) {});
+  EXPECT_TRUE(report.intact()) << report.why;
+  EXPECT_TRUE(report.whole);
+  EXPECT_EQ(report.records, 3U);
+  EXPECT_EQ(report.deleted, 1U);
+  EXPECT_FALSE(with_stub([](Json& stub) { stub["sequence"] = 6; }).intact());
+  EXPECT_FALSE(with_stub([&](Json& stub) { stub["leaf_hash"] = stub["proof"][0]; }).intact());
+  EXPECT_FALSE(with_stub([](Json& stub) { stub["leaf_hash"] = "x"; }).intact());
+  EXPECT_FALSE(with_stub([](Json& stub) { stub["record"] = Json::object(); }).intact());
+}
+
 TEST_F(Proofs, AReceiptHolds) {
   const ProofReport report = check_receipt(receipt().dump(2), both_);
   ASSERT_TRUE(report.intact()) << report.why;
@@ -191,7 +216,7 @@ TEST_F(Proofs, AnExportHolds) {
   EXPECT_EQ(report.last_sequence, 7U);
   EXPECT_TRUE(report.whole);
   EXPECT_TRUE(checked_export(export_of({})).intact());
-  EXPECT_TRUE(checked_export(export_of({4, 5}, {{"from", "2026-01-01"}, {"until", "x"}})).whole);
+  EXPECT_TRUE(checked_export(export_of({4, 5}, {{"since", "2026-01-01"}, {"until", "x"}})).whole);
   const ProofReport filtered = checked_export(export_of({2, 9, 23}, {{"tenant", "default"}}));
   EXPECT_TRUE(filtered.intact()) << filtered.why;
   EXPECT_FALSE(filtered.whole);
