@@ -17,7 +17,7 @@ DISK_MIB = 16
 
 
 @pytest.fixture(scope="session")
-def audit_go(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
+def audit_go(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
     """The independent checker of tests/audit_go, built with Debian's Go and its x/mod package."""
     built = tmp_path_factory.mktemp("go") / "audit_go"
     subprocess.run(["/usr/bin/go", "build", "-o", built, "."], cwd=HERE.parent / "audit_go",
