@@ -269,6 +269,13 @@ TEST_F(Checkpoints, TheSm3TreeCanBeginLater) {
     EXPECT_EQ((*log)->tree().snapshot().checkpoint(kOrigin).sm3_root, checkpoint.sm3_root);
   }
   fs::remove_all(folder_.log() / "tile-sm3");
+  // One that a stranger to the SM3 tree has signed in its place.
+  Checkpoint other = checkpoint;
+  (*other.sm3_root)[0] = static_cast<char>((*other.sm3_root)[0] ^ 1);
+  const std::string whole = read_bytes(kept());
+  write_bytes(kept(), signer_.sign(transparency::checkpoint_text(other)).value());
+  EXPECT_EQ(open(true).error().code, Code::corrupt);
+  write_bytes(kept(), whole);
   auto log = open(true);
   ASSERT_TRUE(log);
   EXPECT_EQ((*log)->tree().snapshot().checkpoint(kOrigin).sm3_root, checkpoint.sm3_root);

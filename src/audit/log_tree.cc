@@ -29,6 +29,11 @@ std::unexpected<Error> corrupt(const KnownCheckpoint& known, std::string_view wh
                   known.checkpoint.size, known.place, why));
 }
 
+std::string other_root(std::string_view what, const Digest& kept, const Digest& found) {
+  return fmt::format("its {} is {}, the log's is {}", what, to_hex(crypto::view(kept)),
+                     to_hex(crypto::view(found)));
+}
+
 }  // namespace
 
 Checkpoint TreeSnapshot::checkpoint(const std::string& origin) const {
@@ -160,15 +165,22 @@ Result<> LogTree::read_segment(std::uint64_t number) {
                                                           file.path().string(), why));
 }
 
-// Each known checkpoint is a beginning of this log.
+// Each known checkpoint is a beginning of this log, in each of its trees.
 Result<> LogTree::check(const std::vector<KnownCheckpoint>& known) const {
-  const TreeView tree = view();
+  const TreeSnapshot now = snapshot();
+  const TreeView tree(TreeHash::sha256, now.size(), now.tree.edge(), tiles_);
   for (const KnownCheckpoint& one : known) {
-    TRY(const Digest root, tree.root(one.checkpoint.size));
-    if (root != one.checkpoint.root) {
-      return corrupt(
-          one, fmt::format("its root is {}, the log's is {}",
-                           to_hex(crypto::view(one.checkpoint.root)), to_hex(crypto::view(root))));
+    const Checkpoint& checkpoint = one.checkpoint;
+    TRY(const Digest root, tree.root(checkpoint.size));
+    if (root != checkpoint.root) {
+      return corrupt(one, other_root("root", checkpoint.root, root));
+    }
+    if (now.sm3_tree && checkpoint.sm3_root) {
+      const TreeView sm3_tree(TreeHash::sm3, now.size(), now.sm3_tree->edge(), sm3_tiles_);
+      TRY(const Digest sm3_root, sm3_tree.root(checkpoint.size));
+      if (sm3_root != *checkpoint.sm3_root) {
+        return corrupt(one, other_root("SM3 root", *checkpoint.sm3_root, sm3_root));
+      }
     }
   }
   return {};

@@ -61,7 +61,7 @@ std::optional<Digest> digest_from(std::string_view base64) {
 }
 
 bool good_name(std::string_view name) {
-  const auto printable = [](unsigned char c) { return c > 0x20 && c < 0x7f && c != '+'; };
+  const auto printable = [](unsigned char c) { return c > 0x20 && c < 0x7f && c != '+' && c != '|'; };
   return !name.empty() && name.size() <= kOriginBytesMax && std::ranges::all_of(name, printable);
 }
 
@@ -153,7 +153,7 @@ Result<NoteSigner> NoteSigner::make(std::string name, crypto::SigningKey key,
   if (!good_name(name)) {
     return fail(Code::invalid_argument,
                 fmt::format("the audit log's origin must be 1 to {} printable ASCII characters "
-                            "without spaces and '+'",
+                            "without spaces, '+' and '|'",
                             kOriginBytesMax));
   }
   return NoteSigner(std::move(name), std::move(key), std::move(sm2));

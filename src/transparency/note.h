@@ -43,7 +43,7 @@ struct Note {
 // A key that signs notes under a name; a second one of SM2 if there is one.
 class NoteSigner {
  public:
-  // Code::invalid_argument for a name with spaces or a plus sign.
+  // Code::invalid_argument for a name with spaces, a plus sign or a bar (syslog_place()).
   static Result<NoteSigner> make(std::string name, crypto::SigningKey key,
                                  std::optional<crypto::Sm2Key> sm2);
 

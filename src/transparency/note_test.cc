@@ -112,7 +112,7 @@ TEST(Note, AnotherKeysNoteDoesNotOpen) {
 }
 
 TEST(Note, NamesThatBreakTheLineAreRefused) {
-  for (const std::string name : {"", "a b", "a+b", "a\nb", "caf\xc3\xa9"}) {
+  for (const std::string name : {"", "a b", "a+b", "a|b", "a\nb", "caf\xc3\xa9"}) {
     auto key = crypto::SigningKey::from_seed(seed('e'));
     EXPECT_FALSE(NoteSigner::make(name, std::move(*key), std::nullopt)) << name;
   }
