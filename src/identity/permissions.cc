@@ -19,7 +19,7 @@ struct Row {
 };
 
 // Three-way separation (GB/T 22239-2019 8.1.4.2): whoever administers keys cannot read the audit
-// log that he is written into, and the auditor can do nothing but read it.
+// log that he is written into, and the auditor can do nothing but read it and say what it keeps.
 constexpr std::array kTable{
     //  permission                      name                 user   oper.  admin  auditor
     Row{Permission::call_models, "call_models", true, true, true, false},
@@ -33,6 +33,7 @@ constexpr std::array kTable{
     Row{Permission::read_audit, "read_audit", false, false, false, true},
     Row{Permission::own_session, "own_session", true, true, true, true},
     Row{Permission::manage_custody, "manage_custody", false, false, true, false},
+    Row{Permission::manage_audit, "manage_audit", false, false, false, true},
 };
 
 // allowed() indexes the table by the permission's number.

@@ -19,7 +19,7 @@ TEST(Roles, MayDoWhatWasPromisedAndNothingElse) {
       {Role::admin,
        {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
         change_parameters, manage_keys, own_session, manage_custody}},
-      {Role::auditor, {rotate_own_key, read_audit, own_session}}};
+      {Role::auditor, {rotate_own_key, read_audit, own_session, manage_audit}}};
   for (const Role role : kRoles) {
     for (const Permission permission : kPermissions) {
       EXPECT_EQ(allowed(role, permission), promised.at(role).contains(permission))
@@ -31,6 +31,7 @@ TEST(Roles, MayDoWhatWasPromisedAndNothingElse) {
 TEST(Roles, KeepNobodyBothManagingKeysAndReadingTheAuditLog) {
   for (const Role role : kRoles) {
     EXPECT_FALSE(allowed(role, Permission::manage_keys) && allowed(role, Permission::read_audit));
+    EXPECT_FALSE(allowed(role, Permission::manage_keys) && allowed(role, Permission::manage_audit));
   }
 }
 
@@ -121,7 +122,8 @@ TEST(Roles, PrintTheTable) {
             "| manage_keys | - | - | yes | - |\n"
             "| read_audit | - | - | - | yes |\n"
             "| own_session | yes | yes | yes | yes |\n"
-            "| manage_custody | - | - | yes | - |\n");
+            "| manage_custody | - | - | yes | - |\n"
+            "| manage_audit | - | - | - | yes |\n");
 }
 
 }  // namespace

@@ -130,6 +130,7 @@ Result<> Database::Impl::connect() {
     session_ << "PRAGMA synchronous = FULL";  // an acknowledged key survives a power cut
     session_ << "PRAGMA foreign_keys = ON";
     session_ << "PRAGMA trusted_schema = OFF";
+    session_ << "PRAGMA secure_delete = ON";  // what is deleted is overwritten
     return {};
   });
 }

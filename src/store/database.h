@@ -167,6 +167,7 @@ class Database {
   friend class PeopleTable;
   friend class ApprovalTable;
   friend class LeakTable;
+  friend class OversightTable;
   class Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

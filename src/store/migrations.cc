@@ -255,6 +255,58 @@ CREATE TABLE open_leaks (
 ) STRICT)sql",
 };
 
+// What auditors set, and the content of calls that a policy of theirs keeps.
+constexpr std::array<std::string_view, 5> kOversight{
+    R"sql(
+CREATE TABLE content_policies (
+  policy_id  TEXT    NOT NULL PRIMARY KEY,
+  tenant     TEXT    NOT NULL,
+  model      TEXT    NOT NULL,
+  data_class TEXT    NOT NULL,
+  sample_ppm INTEGER NOT NULL,
+  keep_days  INTEGER NOT NULL,
+  reason     TEXT    NOT NULL,
+  created_by TEXT    NOT NULL,
+  created_ms INTEGER NOT NULL,
+  row_mac    TEXT    NOT NULL CHECK (length(row_mac) = 64)
+) STRICT)sql",
+    R"sql(
+CREATE TABLE legal_holds (
+  hold_id     TEXT    NOT NULL PRIMARY KEY,
+  tenant      TEXT    NOT NULL,
+  key_id      TEXT    NOT NULL,
+  operator_id TEXT    NOT NULL,
+  since_ms    INTEGER NOT NULL,
+  until_ms    INTEGER NOT NULL,
+  reason      TEXT    NOT NULL,
+  placed_by   TEXT    NOT NULL,
+  placed_ms   INTEGER NOT NULL,
+  released_by TEXT    NOT NULL,
+  released_ms INTEGER NOT NULL,
+  row_mac     TEXT    NOT NULL CHECK (length(row_mac) = 64)
+) STRICT)sql",
+    // The facts before the texts: they are read alone, and the texts lie on further pages.
+    R"sql(
+CREATE TABLE call_contents (
+  content_id    TEXT    NOT NULL PRIMARY KEY,
+  tenant        TEXT    NOT NULL,
+  request_id    TEXT    NOT NULL,
+  key_id        TEXT    NOT NULL,
+  operator_id   TEXT    NOT NULL,
+  model         TEXT    NOT NULL,
+  data_class    TEXT    NOT NULL,
+  cut           INTEGER NOT NULL,
+  called_ms     INTEGER NOT NULL,
+  kept_until_ms INTEGER NOT NULL,
+  digest        TEXT    NOT NULL CHECK (length(digest) = 64),
+  row_mac       TEXT    NOT NULL CHECK (length(row_mac) = 64),
+  input         TEXT    NOT NULL,
+  output        TEXT    NOT NULL
+) STRICT)sql",
+    "CREATE INDEX call_contents_of_request ON call_contents (request_id, called_ms, content_id)",
+    "CREATE INDEX call_contents_due ON call_contents (kept_until_ms, content_id)",
+};
+
 constexpr std::array kMigrations{
     Migration{1, "API keys and settings", kKeysAndSettings},
     Migration{2, "imported models", kImportedModels},
@@ -269,6 +321,7 @@ constexpr std::array kMigrations{
     Migration{11, "indexes of deliveries", kDeliveryIndexes},
     Migration{12, "webhooks that may lead to internal addresses", kInternalWebhooks},
     Migration{13, "leaks whose records are still to be made", kOpenLeaks},
+    Migration{14, "kept content and legal holds", kOversight},
 };
 
 }  // namespace

@@ -1,0 +1,55 @@
+#include "oversight/setting.h"
+
+#include <fmt/format.h>
+
+#include "base/hex.h"
+#include "base/random.h"
+#include "identity/key_attributes.h"
+
+namespace deepmoat::oversight {
+
+namespace {
+constexpr std::size_t kIdRandomBytes = 12;
+constexpr std::int64_t kLatestTimeS = 253'402'300'799;  // 9999-12-31T23:59:59Z
+}  // namespace
+
+Result<std::string> new_setting_id(std::string_view prefix) {
+  TRY(const std::string random, random_bytes(kIdRandomBytes));
+  return std::string(prefix) + to_hex(random);
+}
+
+Result<> check_reason(std::string_view reason) {
+  CHECK_OK(identity::check_text("reason", reason, kReasonBytesMax));
+  if (reason.size() < kReasonBytesMin || reason.find_first_not_of(' ') == std::string_view::npos) {
+    return fail(Code::invalid_argument,
+                fmt::format("reason: say why, in at least {} characters", kReasonBytesMin));
+  }
+  return {};
+}
+
+Result<> check_reach(const identity::Actor& actor, std::string_view tenant) {
+  if (!may_see(actor, tenant)) {
+    return fail(Code::permission_denied,
+                "tenant: what is set for all tenants, or for another one, needs an auditor of "
+                "tenant \"default\"");
+  }
+  return {};
+}
+
+bool may_see(const identity::Actor& actor, std::string_view tenant) {
+  return identity::reaches(actor.tenant, TenantId(std::string(tenant)));
+}
+
+std::string name_of(const identity::Actor& actor) {
+  return fmt::format("{}/{}", actor.tenant.value(), actor.operator_id);
+}
+
+Result<> check_time_s(std::string_view field, std::int64_t unix_s) {
+  if (unix_s < 0 || unix_s > kLatestTimeS) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: must be a time in seconds since 1970, or left out", field));
+  }
+  return {};
+}
+
+}  // namespace deepmoat::oversight

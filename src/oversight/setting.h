@@ -1,0 +1,36 @@
+// What everything that an auditor sets has: an id, a reason, a tenant that he reaches, and his
+// name. Pure but for the random id.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "identity/audited_action.h"
+
+namespace deepmoat::oversight {
+
+inline constexpr std::size_t kReasonBytesMin = 5;
+inline constexpr std::size_t kReasonBytesMax = 200;
+inline constexpr std::size_t kSettingIdBytes = 4 + 24;
+
+// `prefix` of 4 characters and 24 random hex digits.
+[[nodiscard]] Result<std::string> new_setting_id(std::string_view prefix);
+
+// Code::invalid_argument, naming the field `reason`.
+[[nodiscard]] Result<> check_reason(std::string_view reason);
+
+// Empty `tenant`: all. Code::permission_denied, naming the field `tenant`, when the actor does not
+// reach it.
+[[nodiscard]] Result<> check_reach(const identity::Actor& actor, std::string_view tenant);
+
+// Whether the actor may know of a setting of `tenant`; that of all tenants is the home tenant's.
+[[nodiscard]] bool may_see(const identity::Actor& actor, std::string_view tenant);
+
+// "tenant/client_id".
+[[nodiscard]] std::string name_of(const identity::Actor& actor);
+
+// A time of the interface, in seconds of Unix time; 0: none. Code::invalid_argument, naming it.
+[[nodiscard]] Result<> check_time_s(std::string_view field, std::int64_t unix_s);
+
+}  // namespace deepmoat::oversight
