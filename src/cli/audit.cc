@@ -1,5 +1,5 @@
-// `deepmoat audit verify|tail` (the others are in audit_query.cc): reads the log beside a running
-// server, with nothing but its files.
+// `deepmoat audit verify|tail` (the others are in audit_query.cc and audit_rules.cc): reads the log
+// beside a running server, with nothing but its files.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -94,6 +94,7 @@ void add_audit(CLI::App& app, int& status) {
   tail_command->add_flag("-f,--follow", options->follow, "Go on printing new ones until Ctrl-C");
   tail_command->callback([options, &status] { status = tail(*options); });
   add_audit_query(*command, status);
+  add_audit_rules(*command, status);
 }
 
 }  // namespace deepmoat::cli

@@ -34,6 +34,7 @@ void add_client_certificate(CLI::App& app, int& status);
 void add_approval(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
 void add_audit_query(CLI::App& audit, int& status);
+void add_audit_rules(CLI::App& audit, int& status);
 void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);

@@ -125,6 +125,21 @@ void Installation::open_people_desk(const Config& config, const Clock& clock) {
       gateway::PeopleDesk{.people = *people_, .sessions = *sessions_, .sign_in = *sign_in_});
 }
 
+// What auditors set, and the content that is kept.
+Result<> Installation::open_oversight_desk(const Clock& clock) {
+  audit::Log& log = *audit_log_;
+  const identity::AppendAudit append = [&log](audit::Record record) {
+    return log.append_and_wait(std::move(record));
+  };
+  TRY(policies_, oversight::ContentPolicies::open(*database_, append, secrets_, clock));
+  TRY(holds_, oversight::LegalHolds::open(*database_, append, secrets_, clock));
+  contents_ = std::make_unique<oversight::ContentStore>(*database_, append, *envelope_, *holds_,
+                                                        secrets_, clock);
+  oversight_desk_ = std::make_unique<gateway::OversightDesk>(
+      gateway::OversightDesk{.policies = *policies_, .holds = *holds_, .contents = *contents_});
+  return {};
+}
+
 Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folder,
                                                          const Config& config, const Clock& clock) {
   forbid_dumps();
@@ -168,6 +183,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
   made->sessions_ = std::make_unique<identity::Sessions>(session_options(config));
   CHECK_OK(made->open_leak_desk(folder, config, clock));
   made->open_people_desk(config, clock);
+  CHECK_OK(made->open_oversight_desk(clock));
   return made;
 }
 

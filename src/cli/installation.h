@@ -15,6 +15,7 @@
 #include "crypto/key_file.h"
 #include "crypto/signature.h"
 #include "gateway/leak_admin.h"
+#include "gateway/oversight_admin.h"
 #include "gateway/people_admin.h"
 #include "identity/approvals.h"
 #include "identity/authenticator.h"
@@ -53,6 +54,7 @@ class Installation {
   [[nodiscard]] webhook::WebhookService& webhooks() { return *webhooks_; }
   [[nodiscard]] const gateway::LeakDesk& leak_desk() const { return *leak_desk_; }
   [[nodiscard]] const gateway::PeopleDesk& people_desk() const { return *people_desk_; }
+  [[nodiscard]] const gateway::OversightDesk& oversight_desk() const { return *oversight_desk_; }
   [[nodiscard]] const Secret& fingerprint_secret() const { return secrets_.audit_fingerprint; }
 
  private:
@@ -65,6 +67,7 @@ class Installation {
   bool hear(const crypto::CustodyHealth& health);
   Result<> open_leak_desk(const DataFolder& folder, const Config& config, const Clock& clock);
   void open_people_desk(const Config& config, const Clock& clock);
+  Result<> open_oversight_desk(const Clock& clock);
 
   // Destroyed from the last to the first.
   UniqueFd lock_;
@@ -91,6 +94,10 @@ class Installation {
   std::unique_ptr<identity::People> people_;
   std::unique_ptr<identity::SignIn> sign_in_;
   std::unique_ptr<gateway::PeopleDesk> people_desk_;
+  std::unique_ptr<oversight::ContentPolicies> policies_;
+  std::unique_ptr<oversight::LegalHolds> holds_;
+  std::unique_ptr<oversight::ContentStore> contents_;
+  std::unique_ptr<gateway::OversightDesk> oversight_desk_;
   std::unique_ptr<crypto::CustodyWatch> custody_watch_;  // its thread uses what is above
 };
 

@@ -176,6 +176,7 @@ void lend(Installation& installation, gateway::Services& services) {
   services.approvals = &installation.approvals();
   services.leak_desk = &installation.leak_desk();
   services.people_desk = &installation.people_desk();
+  services.oversight = &installation.oversight_desk();
 }
 
 Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
@@ -223,6 +224,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   }
   installation->custody_watch().start();
   gateway::finish_open_leaks(services);
+  gateway::expire_contents(services);
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);
   const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);

@@ -11,6 +11,7 @@
 #include "gateway/leak_admin.h"
 #include "gateway/metrics.h"
 #include "gateway/model_admin.h"
+#include "gateway/oversight_admin.h"
 #include "gateway/people_admin.h"
 #include "gateway/rotate_key.h"
 #include "gateway/second_factor_admin.h"
@@ -121,7 +122,7 @@ identity::Actor actor_of(const ReceivedCall& call, const identity::Principal& pr
 
 bool audits_itself(Handler handler) {
   return is_key_admin(handler) || is_catalog(handler) || is_second_factor(handler) ||
-         is_leak(handler) || is_people(handler) || is_approval(handler) ||
+         is_leak(handler) || is_people(handler) || is_approval(handler) || is_oversight(handler) ||
          handler == Handler::rotate_key || handler == Handler::end_session;
 }
 
@@ -137,6 +138,9 @@ Response act_as(const Services& services, const identity::Actor& actor, const Re
   }
   if (is_people(call.route->handler)) {
     return answer_people(services, actor, call);
+  }
+  if (is_oversight(call.route->handler)) {
+    return act_on_oversight(services, actor, call);
   }
   return act_on_keys(services, actor, call, services.config.get()->keys.lifetime_days);
 }

@@ -1,9 +1,6 @@
 #include "gateway/people_admin.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <initializer_list>
+#include "gateway/admin_fields.h"
 
 namespace deepmoat::gateway {
 
@@ -58,37 +55,6 @@ wire::OrRefusal<Json> answered(const Result<T>& result, const ToJson& to_json) {
   return Json(to_json(*result));
 }
 
-// `fields`: those that there are; another one is refused, as it may be a misspelt one.
-wire::OrRefusal<Json> object_in(const std::string& body,
-                                std::initializer_list<std::string_view> fields) {
-  wire::RequestReader reader;
-  TRY(Json request, reader.object(body));
-  std::string known;
-  for (const std::string_view field : fields) {
-    known += (known.empty() ? "" : ", ") + std::string(field);
-  }
-  for (const auto& [name, value] : request.items()) {
-    if (std::ranges::find(fields, name) == fields.end()) {
-      return std::unexpected(wire::invalid(
-          name.substr(0, 64), fmt::format("'{}' is no field here; the fields are {}.", name, known),
-          "unsupported_parameter"));
-    }
-  }
-  return request;
-}
-
-wire::OrRefusal<std::optional<std::string>> text_in(const Json& request, const char* name) {
-  const auto found = request.find(name);
-  if (found == request.end()) {
-    return std::nullopt;
-  }
-  if (!found->is_string()) {
-    return std::unexpected(
-        wire::invalid(name, fmt::format("'{}' must be a string.", name), "invalid_type"));
-  }
-  return found->get<std::string>();
-}
-
 wire::OrRefusal<std::optional<identity::Role>> role_in(const Json& request) {
   TRY(const auto text, text_in(request, "role"));
   if (!text) {
@@ -101,10 +67,6 @@ wire::OrRefusal<std::optional<identity::Role>> role_in(const Json& request) {
   return *role;
 }
 
-wire::Refusal missing(const char* name) {
-  return wire::invalid(name, fmt::format("'{}' is missing.", name), "missing_required_parameter");
-}
-
 }  // namespace
 
 wire::OrRefusal<identity::CreatePerson> create_person_of(const TenantId& own,
@@ -115,10 +77,10 @@ wire::OrRefusal<identity::CreatePerson> create_person_of(const TenantId& own,
   TRY(const auto role, role_in(request));
   TRY(auto label, text_in(request, "label"));
   if (!name) {
-    return std::unexpected(missing("name"));
+    return std::unexpected(missing_field("name"));
   }
   if (!role) {
-    return std::unexpected(missing("role"));
+    return std::unexpected(missing_field("role"));
   }
   return identity::CreatePerson{
       .who = {.tenant = std::move(tenant).value_or(own.value()), .name = *std::move(name)},

@@ -5,6 +5,7 @@
 #include "gateway/approval_admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/health.h"
+#include "gateway/kept_content.h"
 #include "gateway/metrics.h"
 #include "gateway/rotate_key.h"
 #include "gateway/sign_in.h"
@@ -13,10 +14,19 @@
 
 namespace deepmoat::gateway {
 
+namespace {
+
+// For the audit log.
+std::string reason_of(const wire::Refusal& refusal) {
+  return refusal.audit_reason.empty() ? refusal.code : refusal.audit_reason;
+}
+
+}  // namespace
+
 // A refusal has no effect, so it needs no intent; but it too is recorded before it is answered.
 asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Responder& responder,
                              AuditTrail& trail) {
-  std::string reason = refusal.audit_reason.empty() ? refusal.code : refusal.audit_reason;
+  std::string reason = reason_of(refusal);
   const auto recorded =
       co_await trail.result(audit::Outcome::refused, refusal.status, std::move(reason));
   Response response =
@@ -98,6 +108,21 @@ asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
   co_await responder.end_stream(!call.failure);
 }
 
+// The digest of what is kept stands in the record. What cannot be kept fails the call.
+asio::awaitable<void> keep_wanted(std::optional<WantedContent> wanted, FinishedCall& call,
+                                  const Services& services, AuditTrail& trail) {
+  if (!wanted) {
+    co_return;
+  }
+  Result<std::string> digest =
+      co_await keep_content(*std::move(wanted), call, trail.record, services);
+  if (!digest) {
+    call.failure = content_unavailable(digest.error());
+    co_return;
+  }
+  trail.record.content = *std::move(digest);
+}
+
 asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder, Services& services,
                                     wire::RequestReader& reader) {
   AuditTrail trail(services, services.metrics, received);
@@ -113,10 +138,20 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
     co_await responder.send(std::move(response));
     co_return;
   }
+  auto wanted = wanted_content(*routed, services, trail.record);
+  if (!wanted) {
+    wire::Refusal refusal = content_unavailable(wanted.error());
+    std::string reason = reason_of(refusal);
+    co_await trail.result(audit::Outcome::failed, refusal.status, std::move(reason));
+    Response response = to_response(refusal, errors, trail.record.request_id);
+    co_await responder.send(std::move(response));
+    co_return;
+  }
   FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
   account(finished, services);
+  co_await keep_wanted(*std::move(wanted), finished, services, trail);
   trail.record.bytes_out = responder.bytes_sent();
-  std::string reason = finished.failure ? finished.failure->code : std::string();
+  std::string reason = finished.failure ? reason_of(*finished.failure) : std::string();
   const auto recorded =
       co_await trail.result(outcome_of(finished), status_of(finished), std::move(reason));
   if (!recorded) {

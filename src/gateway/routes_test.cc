@@ -58,6 +58,10 @@ TEST(Routes, AdminNeedsMoreThanAUsersPermission) {
 
 TEST(Routes, WhatChangesIsNoGet) {
   for (const Route& route : routes()) {
+    if (route.handler == Handler::read_content) {  // its reason belongs in no address
+      EXPECT_EQ(route.method, "POST");
+      continue;
+    }
     EXPECT_EQ(route.method == "GET", route.operation == audit::Operation::read) << route.pattern;
   }
 }

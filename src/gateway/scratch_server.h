@@ -19,6 +19,7 @@
 #include "crypto/scratch_field_cipher.h"
 #include "gateway/people_admin.h"
 #include "gateway/raw_client.h"
+#include "gateway/scratch_oversight.h"
 #include "gateway/server.h"
 #include "identity/key_service.h"
 #include "store/database.h"
@@ -191,6 +192,9 @@ class ScratchServer {
     approvals_ =
         std::make_unique<identity::Approvals>(*database_, append, authenticator_, secrets_, clock_);
     services_->approvals = approvals_.get();
+    oversight_ = std::make_unique<ScratchOversightDesk>(
+        ScratchOversightDesk::Parts{*database_, append, cipher_, secrets_, clock_});
+    services_->oversight = oversight_->desk();
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -218,6 +222,10 @@ class ScratchServer {
   store::Database& database() { return *database_; }
   audit::Log& audit_log() { return *log_; }
   Services& services() { return *services_; }
+  void reopen_oversight() {
+    oversight_->reopen();
+    services_->oversight = oversight_->desk();
+  }
   [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
   LiveConfig& config() { return config_; }
   [[nodiscard]] const ServerOptions& options() const { return options_; }
@@ -273,6 +281,7 @@ class ScratchServer {
   std::unique_ptr<identity::SignIn> sign_in_;
   std::unique_ptr<PeopleDesk> people_desk_;
   std::unique_ptr<identity::Approvals> approvals_;
+  std::unique_ptr<ScratchOversightDesk> oversight_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

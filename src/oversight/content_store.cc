@@ -142,16 +142,16 @@ Result<KeptContent> ContentStore::open(const CallContentRow& row) {
       digest_of(*sealed_input, *sealed_output) != row.digest) {
     return altered();
   }
-  TRY(const Secret input, cipher_.open(place_of(row, "input"), *sealed_input));
-  TRY(const Secret output, cipher_.open(place_of(row, "output"), *sealed_output));
+  TRY(Secret input, cipher_.open(place_of(row, "input"), *sealed_input));
+  TRY(Secret output, cipher_.open(place_of(row, "output"), *sealed_output));
   return KeptContent{.tenant = row.tenant,
                      .request_id = row.request_id,
                      .key_id = row.key_id,
                      .operator_id = row.operator_id,
                      .model = row.model,
                      .data_class = row.data_class,
-                     .input = std::string(input.reveal()),
-                     .output = std::string(output.reveal()),
+                     .input = std::move(input),
+                     .output = std::move(output),
                      .input_cut = (row.cut & kInputCut) != 0,
                      .output_cut = (row.cut & kOutputCut) != 0,
                      .kept_ms = row.called_ms,

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/secret.h"
 #include "crypto/field_cipher.h"
 #include "crypto/key_file.h"
 #include "identity/audited_action.h"
@@ -42,8 +43,8 @@ struct KeptContent {
   std::string operator_id;
   std::string model;
   std::string data_class;
-  std::string input;
-  std::string output;
+  Secret input;  // as content may be one
+  Secret output;
   bool input_cut = false;  // only its first kContentBytesMax bytes were kept
   bool output_cut = false;
   UnixMillis kept_ms = 0;

@@ -3,6 +3,7 @@
 
 #include "gateway/audit_trail.h"
 #include "gateway/call.h"
+#include "gateway/kept_content.h"
 #include "gateway/rate_limit_headers.h"
 #include "gateway/services.h"
 
@@ -144,7 +145,9 @@ wire::OrRefusal<AdmittedCall> admit(AuthenticatedCall call, const Services& serv
   set_tenant(inference.infer, call.principal.tenant, *services.config.get());
   trail.record.resource = inference.model.value();
   trail.record.input_fingerprint = trail.fingerprint(call.received.body);
-  call.received.body = {};
+  if (!may_keep_content(services)) {
+    call.received.body = {};
+  }
   return AdmittedCall(std::move(call), std::move(inference), *std::move(reservation));
 }
 

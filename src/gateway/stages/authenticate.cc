@@ -26,6 +26,14 @@ identity::Principal local_principal(std::uint32_t uid) {
           .rules = identity::rules_of(identity::Role::admin)};
 }
 
+// What the owner of the socket may not do because he administers (manage_audit), somebody else does
+// there with a key of his own.
+bool speaks_for_a_key(const ReceivedCall& call) {
+  const auto& needed = call.route->permission;
+  return needed && !call.presented_key.empty() &&
+         !identity::allowed(identity::Role::admin, *needed);
+}
+
 wire::Refusal session_over() {
   return {.status = 401,
           .type = "authentication_error",
@@ -39,7 +47,7 @@ wire::OrRefusal<identity::Principal> identify(const ReceivedCall& call, const Se
                                               AuditTrail& trail) {
   // A key is rotated by whoever holds it: the owner of the socket has none.
   const bool rotates = call.route->handler == Handler::rotate_key;
-  if (call.local_uid && !rotates) {
+  if (call.local_uid && !rotates && !speaks_for_a_key(call)) {
     if (runs_inference(call.route->handler)) {  // whoever mends a sealed server needs the rest
       CHECK_OK(not_sealed(services));
     }

@@ -224,17 +224,9 @@ class RunningCall {
   std::optional<wire::Refusal> withdrawn_;
 };
 
-// All that the model said, for its fingerprint.
+// All that the model answered, for its fingerprint.
 std::string output_text(const wire::Answer& answer) {
-  std::string output;
-  for (const wire::Choice& choice : answer.choices) {
-    output += choice.reasoning;
-    output += choice.content;
-    for (const wire::ToolCall& call : choice.tool_calls) {
-      output += call.name();
-      output += call.arguments();
-    }
-  }
+  std::string output = said_text(answer);
   const auto add = [&](const std::vector<float>& values) {
     output.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
   };
@@ -258,6 +250,19 @@ void note_outcome(const FinishedCall& call, AuditTrail& trail) {
 }
 
 }  // namespace
+
+std::string said_text(const wire::Answer& answer) {
+  std::string said;
+  for (const wire::Choice& choice : answer.choices) {
+    said += choice.reasoning;
+    said += choice.content;
+    for (const wire::ToolCall& call : choice.tool_calls) {
+      said += call.name();
+      said += call.arguments();
+    }
+  }
+  return said;
+}
 
 Headers stream_headers(const FinishedCall& call) {
   Headers headers = {{"content-type", "text/event-stream; charset=utf-8"},

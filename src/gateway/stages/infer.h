@@ -12,6 +12,9 @@ namespace deepmoat::gateway {
 [[nodiscard]] asio::awaitable<FinishedCall> infer(RoutedCall call, Responder& responder,
                                                   const Services& services, AuditTrail& trail);
 
+// All that the model said; numbers (vectors, scores) are not in it.
+[[nodiscard]] std::string said_text(const wire::Answer& answer);
+
 // Headers of a streamed answer.
 [[nodiscard]] Headers stream_headers(const FinishedCall& call);
 
