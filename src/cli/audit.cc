@@ -95,6 +95,7 @@ void add_audit(CLI::App& app, int& status) {
   tail_command->callback([options, &status] { status = tail(*options); });
   add_audit_query(*command, status);
   add_audit_rules(*command, status);
+  add_audit_retention(*command, status);
 }
 
 }  // namespace deepmoat::cli

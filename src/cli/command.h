@@ -35,6 +35,7 @@ void add_approval(CLI::App& app, int& status);
 void add_audit(CLI::App& app, int& status);
 void add_audit_query(CLI::App& audit, int& status);
 void add_audit_rules(CLI::App& audit, int& status);
+void add_audit_retention(CLI::App& audit, int& status);
 void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/installation.h"
+#include "cli/retention_keeper.h"
 #include "cli/serve_models.h"
 #include "cli/serve_options.h"
 #include "crypto/certificate.h"
@@ -179,6 +180,14 @@ void lend(Installation& installation, gateway::Services& services) {
   services.oversight = &installation.oversight_desk();
 }
 
+std::unique_ptr<RetentionKeeper> start_retention(Installation& installation,
+                                                 const DataFolder& folder, const Config& config,
+                                                 const Clock& clock) {
+  return std::make_unique<RetentionKeeper>(installation.audit_log(), folder.audit_index(),
+                                           installation.oversight_desk().holds,
+                                           retention_policy(config), clock);
+}
+
 Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
   const SystemClock clock;
   const DataFolder folder(options.data);
@@ -225,8 +234,10 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   installation->custody_watch().start();
   gateway::finish_open_leaks(services);
   gateway::expire_contents(services);
+  auto retention = start_retention(*installation, folder, config, clock);
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);
+  retention.reset();
   const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);
   installation->leak_desk().leaks.stop();
   // What still runs is ended by its backend, so that its audit record is written like any other.

@@ -209,6 +209,20 @@ std::string route_name(std::size_t handler) {
   return found == routes().end() ? "unknown" : std::string(found->action);
 }
 
+// Records that no second place vouches for yet are those behind its newest checkpoint.
+void write_checkpoints(const Services& services, PrometheusText& text) {
+  if (services.checkpointer == nullptr) {
+    return;
+  }
+  text.family("deepmoat_audit_records", "gauge", "Records in the audit log.");
+  text.sample({}, services.audit_log.tree().size());
+  text.family("deepmoat_audit_place_records", "gauge",
+              "Records under the newest checkpoint that a second place has taken.");
+  for (const audit::PlaceHealth& place : services.checkpointer->places()) {
+    text.sample({{"place", place.place}}, place.size);
+  }
+}
+
 void write_gateway(PrometheusText& text, const Services& services) {
   const auto& counts = services.metrics.routes();
   text.family("deepmoat_calls_total", "counter", "Calls that ended, by route and class of status.");
@@ -242,6 +256,7 @@ void write_gateway(PrometheusText& text, const Services& services) {
   }
   text.family("deepmoat_audit_log_healthy", "gauge", "1: the audit log takes records.");
   text.sample({}, std::uint64_t{services.audit_log.healthy() ? 1U : 0U});
+  write_checkpoints(services, text);
 }
 
 }  // namespace

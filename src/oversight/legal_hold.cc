@@ -130,6 +130,7 @@ Result<> LegalHolds::reload() {
       snapshot_.store(std::make_shared<const Snapshot>(std::nullopt));
       return {};
     }
+    newest_release_ms_ = std::max(newest_release_ms_.load(), hold.released_ms);
     if (hold.released_ms == 0) {
       in_force.push_back(std::move(hold));
     }
@@ -232,6 +233,7 @@ Result<LegalHold> LegalHolds::end(const Actor& actor, const std::string& id,
     // What it said is not known any more. What it was placed with is in the audit log.
     action.resource += " (altered)";
     CHECK_OK(table_.erase_hold(id));
+    newest_release_ms_ = clock_.unix_ms();
     CHECK_OK(reload());
     return LegalHold{
         .id = id, .released_by = name_of(actor), .released_ms = clock_.unix_ms(), .intact = false};

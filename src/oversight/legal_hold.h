@@ -86,6 +86,9 @@ class LegalHolds {
   [[nodiscard]] bool held(const audit::Record& record, UnixMillis happened_ms) const;
   // A row was altered from outside, or the holds cannot be read: nothing may be deleted.
   [[nodiscard]] bool uncertain() const;
+  // When a hold was last released, or an altered one taken away: what it held may be deleted now,
+  // however long ago its time ended. 0: never since the rows that are there.
+  [[nodiscard]] UnixMillis newest_release_ms() const { return newest_release_ms_.load(); }
 
  private:
   // Those in force; none: they are not certain.
@@ -105,6 +108,7 @@ class LegalHolds {
   identity::RowSeal rows_;
   const Clock& clock_;
   std::atomic<std::shared_ptr<const Snapshot>> snapshot_;
+  std::atomic<UnixMillis> newest_release_ms_ = 0;
 };
 
 }  // namespace deepmoat::oversight

@@ -54,6 +54,7 @@ TEST_F(LegalHoldTest, HoldsFromItsPlacingToItsRelease) {
   const LegalHold hold = taken(holds_->place(auditor(), request()));
   EXPECT_TRUE(holds_->held(kFacts));
   EXPECT_EQ(hold.placed_by, "default/eve");
+  EXPECT_EQ(holds_->newest_release_ms(), 0);
   restart();
   EXPECT_TRUE(holds_->held(kFacts));
   HoldFacts others = kFacts;
@@ -65,7 +66,9 @@ TEST_F(LegalHoldTest, HoldsFromItsPlacingToItsRelease) {
   EXPECT_EQ(released.released_by, "default/eve");
   EXPECT_FALSE(holds_->held(kFacts));
   EXPECT_EQ(code_of(holds_->release(auditor(), hold.id)), "already_exists");
+  EXPECT_EQ(holds_->newest_release_ms(), kTestNowMs);
   restart();
+  EXPECT_EQ(holds_->newest_release_ms(), kTestNowMs);
   EXPECT_FALSE(holds_->held(kFacts));
   const auto listed = taken(holds_->list(auditor()));
   ASSERT_EQ(listed.size(), 1U) << "that it was there stays known";

@@ -61,7 +61,9 @@ std::optional<Digest> digest_from(std::string_view base64) {
 }
 
 bool good_name(std::string_view name) {
-  const auto printable = [](unsigned char c) { return c > 0x20 && c < 0x7f && c != '+' && c != '|'; };
+  const auto printable = [](unsigned char c) {
+    return c > 0x20 && c < 0x7f && c != '+' && c != '|';
+  };
   return !name.empty() && name.size() <= kOriginBytesMax && std::ranges::all_of(name, printable);
 }
 
