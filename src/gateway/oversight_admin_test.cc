@@ -7,8 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/use_future.hpp>
+
 #include <chrono>
-#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -106,14 +107,18 @@ class OversightAdmin : public testing::Test {
     sqlite3_free(error);
     sqlite3_close(raw);
   }
-  std::size_t rows() {
-    std::promise<std::size_t> counted;
-    boost::asio::post(server_.services().blocking, [&] {
+  // The promise is the handler's, so that it outlives the waiting.
+  template <class Work>
+  auto on_database_thread(Work work) const {
+    return boost::asio::post(server_.services().blocking, boost::asio::use_future(std::move(work)))
+        .get();
+  }
+  std::size_t rows() const {
+    return on_database_thread([this] {
       const auto due = store::OversightTable(server_.database())
                            .list_due_contents(INT64_MAX, store::CallContentRow(), 1000);
-      counted.set_value(due ? due->size() : 0);
+      return due ? due->size() : 0;
     });
-    return counted.get_future().get();
   }
 
   mutable ScratchServer server_;
@@ -358,12 +363,11 @@ TEST_F(OversightAdmin, WhatIsDueGoesAndWhatIsHeldStays) {
   ASSERT_EQ(rows(), 2U);
   expire_contents(server_.services());
   EXPECT_EQ(rows(), 2U) << "its time is not over";
-  std::promise<std::size_t> done;
-  boost::asio::post(server_.services().blocking, [&] {
-    const auto tomorrow = server_.services().clock.unix_ms() + 2 * kDayMs;
-    done.set_value(server_.services().oversight->contents.expire(tomorrow).value_or(99));
+  const std::size_t expired = on_database_thread([this] {
+    const UnixMillis later_ms = server_.services().clock.unix_ms() + 2 * kDayMs;
+    return server_.services().oversight->contents.expire(later_ms).value_or(99);
   });
-  EXPECT_EQ(done.get_future().get(), 1U);
+  EXPECT_EQ(expired, 1U);
   EXPECT_EQ(read(auditor, "free").status, 404);
   EXPECT_EQ(read(auditor, "held").status, 200);
   const Answer released =
@@ -391,25 +395,21 @@ TEST_F(OversightAdmin, AtTheMachineAnAuditorsKeyIsNeeded) {
 
 TEST_F(OversightAdmin, TextThatIsNoUtf8IsStillAnswered) {
   const std::string auditor = key(Role::auditor);
-  const auto kept = [&](const std::string& output) {
-    std::promise<bool> done;
-    boost::asio::post(server_.services().blocking, [&] {
-      done.set_value(server_.services()
-                         .oversight->contents
-                         .keep({.tenant = "acme",
-                                .request_id = "bytes",
-                                .key_id = "key_1",
-                                .operator_id = "ann",
-                                .model = "demo",
-                                .data_class = "internal",
-                                .input = "{}",
-                                .output = output,
-                                .keep_days = 1})
-                         .has_value());
-    });
-    return done.get_future().get();
-  };
-  ASSERT_TRUE(kept("half \xe4\xb8"));
+  const bool kept = on_database_thread([this] {
+    return server_.services()
+        .oversight->contents
+        .keep({.tenant = "acme",
+               .request_id = "bytes",
+               .key_id = "key_1",
+               .operator_id = "ann",
+               .model = "demo",
+               .data_class = "internal",
+               .input = "{}",
+               .output = "half \xe4\xb8",
+               .keep_days = 1})
+        .has_value();
+  });
+  ASSERT_TRUE(kept);
   const Answer found = read(auditor, "bytes");
   ASSERT_EQ(found.status, 200);
   EXPECT_EQ(found.body.at("data").at(0).at("output"), "half \xef\xbf\xbd");
