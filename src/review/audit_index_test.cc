@@ -1,8 +1,11 @@
 #include "review/audit_index.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <random>
 #include <thread>
@@ -444,6 +447,29 @@ TEST(AuditIndex, BeginsAnewOnceThoughTwoWritersSeeThatItMust) {
   }
   EXPECT_EQ(added, 70U);
   EXPECT_EQ(lines(*scratch.index), log_lines(scratch.folder));
+}
+
+// SQLite's locks belong to the process: another one would take a file for unused that is in use,
+// and remove its write-ahead log.
+TEST(AuditIndex, KeepsItsLocksWhenAnotherOneOfTheProcessIsOpenedAndClosed) {
+  ScratchIndex scratch(1'700'000'000'000);
+  scratch.append(sample_call());
+  scratch.catch_up();
+  ASSERT_TRUE(AuditIndex::open(scratch.index_path()).has_value());  // and closed
+  const std::string path = scratch.index_path();
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const int file = ::open(path.c_str(), O_RDWR);
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    const int asked = ::fcntl(file, F_GETLK, &lock);
+    ::_exit(file >= 0 && asked == 0 && lock.l_type != F_UNLCK ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "nobody holds a lock on it";
 }
 
 }  // namespace

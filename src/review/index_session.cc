@@ -215,15 +215,20 @@ Result<> IndexSession::connect() {
     return fail(Code::invalid_argument, "audit index path: must not hold a double quote");
   }
   TRY(const UniqueFd held, lock_folder(path_));
-  // Left by a file that was deleted while a process had it open: it uses them still.
-  if (std::error_code error; !std::filesystem::exists(path_, error)) {
-    remove_side_files(path_);
-  }
-  // SQLite would create it with the umask's rights; its -wal and -shm files take over ours.
-  TRY(const UniqueFd file, open_file(path_, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   struct stat status{};
-  if (::fstat(file.get(), &status) != 0) {
-    return fail_errno(Code::io, "stat " + path_.string());
+  // A file that is there is not opened by us: to close it would take the locks away that SQLite
+  // holds on it for other connections of this process (sqlite.org/howtocorrupt.html, 2.2).
+  if (::lstat(path_.c_str(), &status) != 0) {
+    // Left by a file that was deleted while a process had it open: it uses them still.
+    remove_side_files(path_);
+    // SQLite would create it with the umask's rights; its -wal and -shm files take over ours.
+    TRY(const UniqueFd file, open_file(path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    if (::fstat(file.get(), &status) != 0) {
+      return fail_errno(Code::io, "stat " + path_.string());
+    }
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return fail(Code::io, "audit index " + path_.string() + ": not a file");
   }
   device_ = status.st_dev;
   inode_ = status.st_ino;
