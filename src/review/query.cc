@@ -17,6 +17,12 @@ namespace deepmoat::review {
 
 namespace {
 
+constexpr std::array<std::pair<std::string_view, PhaseFilter>, 4> kPhaseNames{
+    {{"operations", PhaseFilter::operations},
+     {"intents", PhaseFilter::intents},
+     {"results", PhaseFilter::results},
+     {"all", PhaseFilter::all}}};
+
 constexpr std::string_view kPersonPrefix = "person:";
 // Of a sign-in the operator is who is claimed, and the action says that it was one.
 constexpr std::string_view kByPerson = "(authentication = 'session' OR action = 'session.open')";
@@ -148,6 +154,9 @@ Conditions conditions_of(const Filter& filter, Access access) {
     conditions.add_number(filter.newest_first ? "sequence <" : "sequence >",
                           static_cast<std::int64_t>(*filter.after_sequence));
   }
+  if (filter.last_sequence) {
+    conditions.add_number("sequence <=", static_cast<std::int64_t>(*filter.last_sequence));
+  }
   add_phase(conditions, filter.phase);
   return conditions;
 }
@@ -243,6 +252,11 @@ std::optional<std::int64_t> parse_age(std::string_view text) {
 
 Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
                             const audit::OnEntry& on_entry) {
+  return query_rows(index, filter, [&](const IndexRow& row) { on_entry(row.entry); });
+}
+
+Result<std::uint64_t> query_rows(AuditIndex& index, const Filter& filter,
+                                 const std::function<void(const IndexRow&)>& on_row) {
   CHECK_OK(check(filter));
   IndexSession& session = index.session();
   return session.guarded([&]() -> Result<std::uint64_t> {
@@ -262,7 +276,7 @@ Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
     std::uint64_t count = 0;
     for (; statement.fetch(); ++count) {
       bound.read();
-      on_entry(bound.row.entry);
+      on_row(bound.row);
     }
     return count;
   });
@@ -290,13 +304,45 @@ Result<UnixMillis> parse_time(std::string_view flag, std::string_view text, Unix
                           flag, text));
 }
 
+std::string_view phase_name(PhaseFilter phase) {
+  for (const auto& [name, one] : kPhaseNames) {
+    if (one == phase) {
+      return name;
+    }
+  }
+  return "";
+}
+
+std::vector<std::pair<std::string, std::string>> filter_texts(const Filter& filter) {
+  std::vector<std::pair<std::string, std::string>> texts;
+  const auto add = [&](const char* name, std::string text) {
+    if (!text.empty()) {
+      texts.emplace_back(name, std::move(text));
+    }
+  };
+  const auto time = [](std::optional<UnixMillis> ms) {
+    return ms ? audit::format_time(*ms) : std::string();
+  };
+  add("tenant", filter.tenant);
+  add("key", filter.key_id);
+  add("operator", filter.operator_id);
+  add("model", filter.model);
+  add("route", filter.route);
+  add("class", filter.data_class);
+  add("action", filter.action);
+  add("operation", filter.operation);
+  add("outcome", filter.outcome);
+  add("reason", filter.reason);
+  add("request", filter.request_id);
+  add("ip", filter.ip_address);
+  add("since", time(filter.since_ms));
+  add("until", time(filter.until_ms));
+  add("phase", std::string(phase_name(filter.phase)));
+  return texts;
+}
+
 Result<PhaseFilter> parse_phase(std::string_view flag, std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, PhaseFilter>, 4> kNames{
-      {{"operations", PhaseFilter::operations},
-       {"intents", PhaseFilter::intents},
-       {"results", PhaseFilter::results},
-       {"all", PhaseFilter::all}}};
-  for (const auto& [name, phase] : kNames) {
+  for (const auto& [name, phase] : kPhaseNames) {
     if (text == name) {
       return phase;
     }

@@ -6,12 +6,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "audit/record_json.h"
 #include "audit/tail.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "review/audit_index.h"
+#include "review/index_row.h"
 
 namespace deepmoat::review {
 
@@ -44,6 +47,7 @@ struct Filter {
   PhaseFilter phase = PhaseFilter::operations;
   std::uint64_t limit = kQueryRowsDefault;      // 1 to kQueryRowsMax
   std::optional<std::uint64_t> after_sequence;  // where the last answer ended: only what follows
+  std::optional<std::uint64_t> last_sequence;   // nothing behind it
   bool newest_first = false;                    // by sequence, like the order without it
 };
 
@@ -51,6 +55,17 @@ struct Filter {
 // a limit, operation or outcome that there is not, naming it.
 Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
                             const audit::OnEntry& on_entry);
+
+// The same with where each record lies.
+Result<std::uint64_t> query_rows(AuditIndex& index, const Filter& filter,
+                                 const std::function<void(const IndexRow&)>& on_row);
+
+// What the filter asks for, by the names of the parameters of GET /admin/v1/audit/records; the
+// times in UTC. Neither `limit` nor the order is among them.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> filter_texts(const Filter& filter);
+
+// "operations", ...
+[[nodiscard]] std::string_view phase_name(PhaseFilter phase);
 
 // A point in time as people write it: "2026-11-30" (its first moment in UTC),
 // "2026-11-30T12:00:00Z" (also with milliseconds), "7d", "24h", "90m" (before `now_ms`), or

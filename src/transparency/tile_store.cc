@@ -15,6 +15,7 @@ namespace deepmoat::transparency {
 namespace {
 
 constexpr std::size_t kHashBytes = 32;
+constexpr std::size_t kTilesRemembered = 64;  // 512 KiB
 
 std::string bytes_of(const std::vector<Digest>& hashes) {
   std::string bytes;
@@ -76,6 +77,7 @@ std::filesystem::path TileStore::partial_path_of(unsigned level, std::uint64_t i
 
 void TileStore::add(Tile tile) {
   const std::lock_guard lock(mutex_);
+  read_before_.erase({tile.level, tile.index});
   pending_.insert_or_assign({tile.level, tile.index}, std::move(tile.hashes));
 }
 
@@ -125,13 +127,23 @@ void TileStore::remove_edge(std::uint64_t old_size, std::uint64_t size) {
   }
 }
 
+void TileStore::remember(Place place, const std::vector<Digest>& hashes) const {
+  const std::lock_guard lock(mutex_);
+  if (read_before_.size() >= kTilesRemembered) {
+    read_before_.erase(read_before_.begin());  // of the lowest level, where there are most
+  }
+  read_before_.insert_or_assign(place, hashes);
+}
+
 Result<std::vector<Digest>> TileStore::read(unsigned level, std::uint64_t index,
                                             std::size_t width) const {
   {
     const std::lock_guard lock(mutex_);
-    if (const auto found = pending_.find({level, index}); found != pending_.end()) {
-      return std::vector<Digest>(found->second.begin(),
-                                 found->second.begin() + static_cast<std::ptrdiff_t>(width));
+    for (const auto* const tiles : {&pending_, &std::as_const(read_before_)}) {
+      if (const auto found = tiles->find({level, index}); found != tiles->end()) {
+        return std::vector<Digest>(found->second.begin(),
+                                   found->second.begin() + static_cast<std::ptrdiff_t>(width));
+      }
     }
   }
   const std::filesystem::path full = path_of(level, index);
@@ -151,7 +163,11 @@ Result<std::vector<Digest>> TileStore::read(unsigned level, std::uint64_t index,
   if (!bytes) {
     return std::unexpected(std::move(bytes).error());
   }
-  return hashes_of(*bytes, width);
+  std::vector<Digest> hashes = hashes_of(*bytes, width);
+  if (width == kTileWidth) {
+    remember({level, index}, hashes);
+  }
+  return hashes;
 }
 
 Result<TreeEdge> TileStore::read_edge(std::uint64_t size) const {
@@ -168,6 +184,7 @@ Result<TreeEdge> TileStore::read_edge(std::uint64_t size) const {
 Result<> TileStore::clear() {
   const std::lock_guard lock(mutex_);
   pending_.clear();
+  read_before_.clear();
   std::error_code error;
   std::filesystem::remove_all(folder_, error);
   return error ? fail(Code::io, "remove " + folder_.string() + ": " + error.message()) : Result<>();

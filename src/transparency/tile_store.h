@@ -39,13 +39,19 @@ class TileStore {
   [[nodiscard]] Result<> clear();
 
  private:
+  using Place = std::pair<unsigned, std::uint64_t>;  // level, index
+
   [[nodiscard]] std::filesystem::path path_of(unsigned level, std::uint64_t index) const;
   [[nodiscard]] std::filesystem::path partial_path_of(unsigned level, std::uint64_t index,
                                                       std::size_t width) const;
 
+  // Full tiles do not change, so those that were read stay: a proof asks for one again and again.
+  void remember(Place place, const std::vector<Digest>& hashes) const;
+
   const std::filesystem::path folder_;
   mutable std::mutex mutex_;
-  std::map<std::pair<unsigned, std::uint64_t>, std::vector<Digest>> pending_;
+  std::map<Place, std::vector<Digest>> pending_;
+  mutable std::map<Place, std::vector<Digest>> read_before_;
 };
 
 // A tree of a certain size: its edge, and the tiles before it. Copies are cheap enough for each
@@ -63,9 +69,11 @@ class TreeView {
                                                       std::uint64_t size) const;
   [[nodiscard]] Result<std::vector<Digest>> consistency(std::uint64_t old_size,
                                                         std::uint64_t size) const;
+  // The complete subtree of 2^level leaves that begins at leaf index x 2^level. REQUIRES: size()
+  // holds it.
+  [[nodiscard]] Result<Digest> node(unsigned level, std::uint64_t index) const;
 
  private:
-  [[nodiscard]] Result<Digest> node(unsigned level, std::uint64_t index) const;
   [[nodiscard]] Result<> check_size(std::uint64_t size) const;
 
   TreeHash hash_;
