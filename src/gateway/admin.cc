@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/approval_admin.h"
+#include "gateway/audit_admin.h"
 #include "gateway/blocking.h"
 #include "gateway/catalog_admin.h"
 #include "gateway/custody_admin.h"
@@ -170,6 +171,11 @@ asio::awaitable<Response> act(AuthenticatedCall call, Services& services) {
   }
   if (call.received.route->handler == Handler::custody_status) {
     co_return answer_custody_status(services);
+  }
+  if (is_audit(call.received.route->handler)) {
+    auto reading = std::make_shared<const AuthenticatedCall>(std::move(call));
+    Response answer = co_await answer_audit(std::move(reading), services);
+    co_return answer;
   }
   if (is_leak(call.received.route->handler)) {
     auto actor = std::make_shared<const identity::Actor>(actor_of(call.received, call.principal));

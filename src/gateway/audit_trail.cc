@@ -58,6 +58,7 @@ asio::awaitable<Result<>> AuditTrail::intent() {
     co_return std::unexpected(sequence.error());
   }
   record.intent_sequence = *sequence;
+  first_sequence_ = *sequence;
   co_return Result<>();
 }
 
@@ -73,11 +74,22 @@ asio::awaitable<Result<>> AuditTrail::result(audit::Outcome outcome, int status,
   if (!sequence) {
     co_return std::unexpected(sequence.error());
   }
+  if (first_sequence_ == 0) {
+    first_sequence_ = *sequence;
+  }
   co_return Result<>();
 }
 
 void AuditTrail::count(int status, std::string_view reason) const {
   metrics_.count(route_, status, reason, clock_.mono_ns() - received_ns_);
+}
+
+Headers AuditTrail::record_header() const {
+  return gateway::record_header(first_sequence_);
+}
+
+Headers record_header(std::uint64_t sequence) {
+  return sequence == 0 ? Headers() : Headers{{"x-audit-record", std::to_string(sequence)}};
 }
 
 wire::Refusal audit_unavailable() {

@@ -37,6 +37,10 @@ class AuditTrail {
   // Durable before the last byte leaves.
   asio::awaitable<Result<>> result(audit::Outcome outcome, int status, std::string reason);
 
+  // `x-audit-record`: the sequence of the call's first record, its intent or, where it has none,
+  // its result. Nothing before that is durable.
+  [[nodiscard]] Headers record_header() const;
+
   // Into the metrics; result() does it too.
   void count(int status, std::string_view reason) const;
 
@@ -48,8 +52,12 @@ class AuditTrail {
   const Secret& fingerprint_secret_;
   Metrics& metrics_;
   const Route* route_;
+  std::uint64_t first_sequence_ = 0;
   MonoNanos received_ns_;
 };
+
+// As AuditTrail::record_header(), of a record that something else wrote; 0: none.
+[[nodiscard]] Headers record_header(std::uint64_t sequence);
 
 // The refusal when the log cannot be written.
 [[nodiscard]] wire::Refusal audit_unavailable();

@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "audit/record.h"
 #include "backend/backend.h"
@@ -41,7 +43,8 @@ struct ReceivedCall {
   std::string stated_class;                                 // header x-deepmoat-data-class
   std::string body;
   MonoNanos received_ns = 0;
-  std::shared_ptr<std::atomic<bool>> on_record = {};  // identity::Actor's, of an action
+  std::shared_ptr<std::atomic<std::uint64_t>> on_record = {};   // identity::Actor's, of an action
+  std::vector<std::pair<std::string, std::string>> query = {};  // decoded, in their order
 };
 
 // Somebody we know sent it, and his role permits the route.

@@ -400,6 +400,11 @@ class Connection final : public Responder,
     call.route = match.route;
     call.argument = std::move(match.argument);
     call.body = std::move(request.body());
+    if (target) {
+      for (const auto& parameter : target->params()) {
+        call.query.emplace_back(parameter.key, parameter.value);
+      }
+    }
     if (match.route == nullptr) {
       co_await refuse_unrouted(std::move(call), match, to_view(request.method_string()), path);
     } else {

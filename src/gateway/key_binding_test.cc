@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "gateway/scratch_server.h"
 
@@ -155,7 +156,9 @@ TEST_F(KeyBinding, FromElsewhereAKeyLooksLikeNone) {
     EXPECT_EQ(refused.status, 401);
     EXPECT_EQ(refused.error().at("code"), "invalid_api_key");
     const Answer stranger = ask("GET", path, unknown);
-    EXPECT_EQ(refused.head, stranger.head);
+    const std::regex record("x-audit-record: [0-9]+");  // each refusal has one of its own
+    EXPECT_EQ(std::regex_replace(refused.head, record, ""),
+              std::regex_replace(stranger.head, record, ""));
     EXPECT_EQ(refused.body, stranger.body);
   }
 }

@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "gateway/admin.h"
 #include "gateway/approval_admin.h"
+#include "gateway/audit_admin.h"
+#include "gateway/audit_export.h"
 #include "gateway/audit_trail.h"
 #include "gateway/health.h"
 #include "gateway/kept_content.h"
@@ -31,6 +33,7 @@ asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Resp
       co_await trail.result(audit::Outcome::refused, refusal.status, std::move(reason));
   Response response =
       to_response(recorded ? refusal : audit_unavailable(), shape, trail.record.request_id);
+  responder.add_headers(trail.record_header());
   co_await responder.send(std::move(response));
 }
 
@@ -147,6 +150,7 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
     co_await responder.send(std::move(response));
     co_return;
   }
+  responder.add_headers(trail.record_header());
   FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
   account(finished, services);
   co_await keep_wanted(*std::move(wanted), finished, services, trail);
@@ -191,6 +195,8 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
     co_return;
   }
   responder.add_headers(key_end_headers(authenticated->principal, services.clock.unix_ms()));
+  const auto on_record = std::make_shared<std::atomic<std::uint64_t>>(0);
+  authenticated->received.on_record = on_record;
   if (needs_second_person(authenticated->received, services)) {
     auto held = co_await hold_for_second_person(*std::move(authenticated), services);
     if (!held) {
@@ -198,25 +204,34 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
       co_return;
     }
     trail.count(held->status, held->error_code);
+    responder.add_headers(record_header(*on_record));
     co_await responder.send(*std::move(held));
     co_return;
   }
   if (audits_itself(route_taken.handler)) {
-    const auto on_record = std::make_shared<std::atomic<bool>>(false);
-    authenticated->received.on_record = on_record;
     // The services write the intent and the result: they do so for the command line too. What is
     // refused before one of them saw it (a body that is no JSON) is recorded here.
     Response response = co_await act(*std::move(authenticated), services);
-    if (*on_record) {
+    if (*on_record != 0) {
       trail.count(response.status, response.error_code);
+      responder.add_headers(record_header(*on_record));
     } else {
       Response answer = co_await recorded(std::move(response), trail);
       response = std::move(answer);
+      responder.add_headers(trail.record_header());
     }
     co_await responder.send(std::move(response));
     co_return;
   }
+  if (is_audit(route_taken.handler)) {
+    note_reading(authenticated->received, trail.record);
+  }
   const auto intent = co_await trail.intent();
+  responder.add_headers(trail.record_header());
+  if (intent && route_taken.handler == Handler::export_records) {
+    co_await stream_export(*std::move(authenticated), responder, services, trail);
+    co_return;
+  }
   Response response = to_response(audit_unavailable());
   if (intent) {
     Response done = co_await act(*std::move(authenticated), services);

@@ -48,6 +48,8 @@ enum class Subject : std::uint8_t {
   tenant,        //
   person,        // of a tenant
   model,         // that the key may use
+  receipt,       // of a call of the caller, of somebody of another tenant, of none
+  month,         // of the whole installation
   served_model,  // of the whole installation
   version,       // of the whole installation
 };
@@ -68,6 +70,11 @@ Subject subject_of(const Route& route) {
     case Handler::sign_person_out:
     case Handler::remove_person:
       return Subject::person;
+    case Handler::show_receipt:
+      return Subject::receipt;
+    case Handler::show_report:
+    case Handler::sign_off_report:
+      return Subject::month;
     case Handler::load_model:
     case Handler::unload_model:
     case Handler::swap_model:
@@ -103,7 +110,22 @@ class RouteMatrix : public testing::Test {
         callers_.push_back({role, home, std::string(made->shown.reveal())});
       }
     }
-    make_key("globex");
+    const auto stranger = server_.keys().create(
+        ScratchServer::boss(),
+        {.client_id = "object", .role = Role::user, .tenant = "globex", .label = ""});
+    EXPECT_TRUE(stranger) << stranger.error().message;
+    stranger_ = std::string(stranger->shown.reveal());
+  }
+
+  // A call by whoever has the key; says its id.
+  std::string call_with(const std::string& key, const std::string& id) {
+    RawClient client = server_.client();
+    client.send(
+        fmt::format("GET /v1/audit/key HTTP/1.1\r\nHost: a\r\nx-request-id: {}\r\n"
+                    "Authorization: Bearer {}\r\n\r\n",
+                    id, key));
+    EXPECT_TRUE(client.answer().starts_with("HTTP/1.1 200 "));
+    return id;
   }
 
   std::string make_key(const std::string& tenant) {
@@ -116,7 +138,7 @@ class RouteMatrix : public testing::Test {
 
   // A new one for each call that could change it. What all tenants share has no owner: "another's"
   // is one more that exists.
-  std::string make_object(const Route& route, Object object) {
+  std::string make_object(const Route& route, const Caller& caller, Object object) {
     const std::string fresh = "new-" + std::to_string(++objects_);
     switch (subject_of(route)) {
       case Subject::none:
@@ -132,6 +154,12 @@ class RouteMatrix : public testing::Test {
       }
       case Subject::model:
         return object == Object::own ? "demo" : object == Object::others ? "second" : fresh;
+      case Subject::receipt:
+        return object == Object::missing || !caller.role
+                   ? fresh
+                   : call_with(object == Object::own ? caller.key : stranger_, fresh);
+      case Subject::month:
+        return object == Object::missing ? "1999-13" : "1999-12";
       case Subject::served_model:
         if (object != Object::missing) {
           fleet_.add(
@@ -196,6 +224,8 @@ class RouteMatrix : public testing::Test {
       case Handler::change_tenant:
       case Handler::change_person:
         return R"({"label":"changed"})";
+      case Handler::sign_off_report:
+        return Json{{"figures_sha256", std::string(64, '0')}}.dump();
       case Handler::revoke_key:
       case Handler::leak_key:
         return R"({"reason":"over"})";
@@ -207,7 +237,7 @@ class RouteMatrix : public testing::Test {
   }
 
   Answer ask(const Route& route, const Caller& caller, Object object) {
-    const std::string name = make_object(route, object);
+    const std::string name = make_object(route, caller, object);
     std::string path(route.pattern);
     if (const std::size_t hole = path.find("{}"); hole != std::string::npos) {
       path.replace(hole, 2, name.empty() ? "nothing" : name);
@@ -262,7 +292,8 @@ class RouteMatrix : public testing::Test {
       return;
     }
     const bool may = identity::allowed(*caller.role, *route.permission) &&
-                     (caller.home || !identity::needs_home_tenant(*route.permission));
+                     (caller.home || (!identity::needs_home_tenant(*route.permission) &&
+                                      subject_of(route) != Subject::month));
     if (!may) {
       EXPECT_TRUE(all_are(403)) << where;
       return;
@@ -271,12 +302,20 @@ class RouteMatrix : public testing::Test {
     EXPECT_LT(own.status, 500) << where << " " << own.body;
     const Subject subject = subject_of(route);
     const bool belongs_to_somebody = subject == Subject::key || subject == Subject::tenant ||
-                                     subject == Subject::model || subject == Subject::person;
+                                     subject == Subject::model || subject == Subject::person ||
+                                     subject == Subject::receipt;
     if (belongs_to_somebody && !caller.home) {
       // Another's thing is like none: same status, same words.
       EXPECT_EQ(others.status, missing.status) << where;
       EXPECT_EQ(others.body, missing.body) << where;
       EXPECT_TRUE(others.status == 404 || others.status == 403) << where << " " << others.status;
+    }
+    if (subject == Subject::receipt) {
+      // Nobody sees those of another tenant, but who audits all tenants.
+      const bool audits_all = caller.home && caller.role == Role::auditor;
+      EXPECT_EQ(own.status, 200) << where << " " << own.body;
+      EXPECT_EQ(others.status, audits_all ? 200 : 404) << where;
+      EXPECT_EQ(missing.status, 404) << where;
     }
     if ((subject == Subject::key || subject == Subject::person) && caller.home) {
       EXPECT_EQ(own.status, 200) << where << " " << own.body;
@@ -336,6 +375,7 @@ class RouteMatrix : public testing::Test {
   backend::ModelFleet fleet_{0, clock_};
   catalog::Catalog catalog_;
   std::vector<Caller> callers_;
+  std::string stranger_;  // a key of another tenant
   int objects_ = 0;
 };
 

@@ -19,6 +19,7 @@
 #include "crypto/scratch_field_cipher.h"
 #include "gateway/people_admin.h"
 #include "gateway/raw_client.h"
+#include "gateway/scratch_audit_desk.h"
 #include "gateway/scratch_oversight.h"
 #include "gateway/server.h"
 #include "identity/key_service.h"
@@ -195,6 +196,8 @@ class ScratchServer {
     oversight_ = std::make_unique<ScratchOversightDesk>(
         ScratchOversightDesk::Parts{*database_, append, cipher_, secrets_, clock_});
     services_->oversight = oversight_->desk();
+    audit_ = std::make_unique<ScratchAuditDesk>(*log_, folder_.path(), clock_);
+    services_->audit_desk = &audit_->desk;
     const auto tls = taken(
         crypto::ensure_certificates({.directory = folder_ / "tls", .names = {}}, clock_.unix_ms()));
     options_ = {.certificate = tls.server_certificate,
@@ -204,6 +207,7 @@ class ScratchServer {
   }
   ~ScratchServer() {
     server_->stop();
+    audit_->readers.join();
     sign_ins_.join();
     blocking_.join();
   }
@@ -221,6 +225,7 @@ class ScratchServer {
   identity::SecondFactors& second_factors() { return *factors_; }
   store::Database& database() { return *database_; }
   audit::Log& audit_log() { return *log_; }
+  [[nodiscard]] const transparency::NoteSigner& checkpoint_key() const { return audit_->signer; }
   Services& services() { return *services_; }
   void reopen_oversight() {
     oversight_->reopen();
@@ -282,6 +287,7 @@ class ScratchServer {
   std::unique_ptr<PeopleDesk> people_desk_;
   std::unique_ptr<identity::Approvals> approvals_;
   std::unique_ptr<ScratchOversightDesk> oversight_;
+  std::unique_ptr<ScratchAuditDesk> audit_;
   ScriptedBackend* backend_ = nullptr;
   std::unique_ptr<Models> models_;
   std::unique_ptr<Services> services_;

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 
-#include "audit/checkpointer.h"
 #include "audit/log.h"
 #include "backend/model_fleet.h"
 #include "base/clock.h"
@@ -47,6 +46,7 @@ struct Custody {
   crypto::CustodyWatch& watch;
   crypto::Envelope& envelope;
 };
+struct AuditDesk;
 struct LeakDesk;
 struct PeopleDesk;
 struct OversightDesk;
@@ -65,10 +65,10 @@ struct Services {
   boost::asio::thread_pool& blocking;  // one thread: the database's
   std::atomic<bool> draining = false;
   Metrics metrics = {};
-  audit::Checkpointer* checkpointer = nullptr;  // none: no receipts
-  backend::ModelFleet* fleet = nullptr;         // none: the models stay as they are
-  const Custody* custody = nullptr;             // none: the root keys are not watched
-  catalog::Catalog* catalog = nullptr;  // none: no imported models; on the blocking thread only
+  const AuditDesk* audit_desk = nullptr;  // none: nobody reads the log, and no receipts
+  backend::ModelFleet* fleet = nullptr;   // none: the models stay as they are
+  const Custody* custody = nullptr;       // none: the root keys are not watched
+  catalog::Catalog* catalog = nullptr;    // none: no imported models; on the blocking thread only
   identity::SecondFactors* second_factors = nullptr;  // these two on the blocking thread only
   identity::KeyRotation* rotation = nullptr;
   identity::Approvals* approvals = nullptr;     // likewise; none: what needs two persons is refused

@@ -81,7 +81,7 @@ wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call, const Services& 
       .new_password = std::move(request->new_password),
       .address = call.address,
       .request_id = call.request_id.value(),
-      .on_record = std::make_shared<std::atomic<bool>>(false)};
+      .on_record = std::make_shared<std::atomic<std::uint64_t>>(0)};
   if (const auto formed = identity::check_form(attempt, call.certified.has_value()); !formed) {
     return std::unexpected(wire::to_field_refusal(formed.error()));
   }
@@ -182,7 +182,7 @@ asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Se
     if (opened.error().status == 401) {
       services.failures.record_failure(call.address, call.received_ns);
     }
-    if (!*attempt->on_record) {  // it came to nothing before there was anything to record
+    if (*attempt->on_record == 0) {  // it came to nothing before there was anything to record
       co_await refuse(std::move(opened).error(), call.route->errors, responder, trail);
       co_return;
     }
@@ -196,6 +196,7 @@ asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Se
     response = to_response(opened.error());
   }
   trail.count(response.status, response.error_code);
+  responder.add_headers(record_header(*attempt->on_record));
   co_await responder.send(std::move(response));
 }
 

@@ -35,7 +35,8 @@ wire::OrRefusal<identity::Actor> prove_old_key(const ReceivedCall& call, const S
   identity::Actor actor{
       .authentication = by_code(call) ? "one_time_password" : "client_certificate",
       .ip_address = call.address,
-      .request_id = call.request_id.value()};
+      .request_id = call.request_id.value(),
+      .on_record = call.on_record};
   const auto principal = services.authenticator.authenticate(
       call.presented_key, services.clock.unix_ms(), call.address);
   if (principal) {
@@ -118,6 +119,7 @@ bool is_successor(Handler handler) {
 asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
                                        Services& services) {
   AuditTrail trail(services, services.metrics, call);
+  call.on_record = std::make_shared<std::atomic<std::uint64_t>>(0);
   const auto actor = prove_old_key(call, services, trail);
   if (!actor) {
     co_await refuse(actor.error(), call.route->errors, responder, trail);
@@ -142,6 +144,7 @@ asio::awaitable<void> answer_successor(ReceivedCall call, Responder& responder,
     response = to_response(fetched.error());
   }
   trail.count(response.status, response.error_code);
+  responder.add_headers(record_header(*call.on_record));
   co_await responder.send(std::move(response));
 }
 

@@ -35,7 +35,8 @@ Result<audit::Record> begin_action(const AppendAudit& append, const Actor& actor
   record.reason = detail_of(actor, action.detail);
   TRY(record.intent_sequence, append(record));
   if (actor.on_record) {
-    *actor.on_record = true;
+    std::uint64_t none = 0;
+    actor.on_record->compare_exchange_strong(none, record.intent_sequence);
   }
   return record;
 }

@@ -32,8 +32,9 @@ struct Actor {
   std::optional<PermissionSet> narrowed_to = {};
   // The second person of what needed two, for the record: "tenant/client_id (apr_...)".
   std::string approved_by = {};
-  // Set to true once a record of what he asks for is durable; where nobody asks for it, none.
-  std::shared_ptr<std::atomic<bool>> on_record = {};
+  // Set to the sequence of the first record of what he asks for once that is durable, 0 before;
+  // where nobody asks for it, none.
+  std::shared_ptr<std::atomic<std::uint64_t>> on_record = {};
 };
 
 // Returns the sequence of the record once it is durable: audit::Log::append_and_wait.

@@ -34,6 +34,7 @@ constexpr std::array kTable{
     Row{Permission::own_session, "own_session", true, true, true, true},
     Row{Permission::manage_custody, "manage_custody", false, false, true, false},
     Row{Permission::manage_audit, "manage_audit", false, false, false, true},
+    Row{Permission::see_receipts, "see_receipts", true, true, true, true},
 };
 
 // allowed() indexes the table by the permission's number.

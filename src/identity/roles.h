@@ -26,6 +26,7 @@ enum class Permission : std::uint8_t {
   own_session,        // see and end the session that the caller signed in to
   manage_custody,     // see and roll the root keys
   manage_audit,       // say which content is kept and what is held, and read kept content
+  see_receipts,       // proofs of the caller's own calls, and the key that checks them
 };
 
 inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
@@ -33,7 +34,8 @@ inline constexpr std::array kPermissions{
     Permission::call_models,       Permission::see_logprobs,   Permission::see_models,
     Permission::see_own_usage,     Permission::rotate_own_key, Permission::see_status,
     Permission::change_parameters, Permission::manage_keys,    Permission::read_audit,
-    Permission::own_session,       Permission::manage_custody, Permission::manage_audit};
+    Permission::own_session,       Permission::manage_custody, Permission::manage_audit,
+    Permission::see_receipts};
 
 // The tenant of keys that name none. Its administrators and operators run the installation, so
 // they reach every tenant.

@@ -12,14 +12,15 @@ namespace {
 TEST(Roles, MayDoWhatWasPromisedAndNothingElse) {
   using enum Permission;
   const std::map<Role, std::set<Permission>> promised{
-      {Role::user, {call_models, see_models, see_own_usage, rotate_own_key, own_session}},
+      {Role::user,
+       {call_models, see_models, see_own_usage, rotate_own_key, own_session, see_receipts}},
       {Role::operator_,
        {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
-        change_parameters, own_session}},
+        change_parameters, own_session, see_receipts}},
       {Role::admin,
        {call_models, see_logprobs, see_models, see_own_usage, rotate_own_key, see_status,
-        change_parameters, manage_keys, own_session, manage_custody}},
-      {Role::auditor, {rotate_own_key, read_audit, own_session, manage_audit}}};
+        change_parameters, manage_keys, own_session, manage_custody, see_receipts}},
+      {Role::auditor, {rotate_own_key, read_audit, own_session, manage_audit, see_receipts}}};
   for (const Role role : kRoles) {
     for (const Permission permission : kPermissions) {
       EXPECT_EQ(allowed(role, permission), promised.at(role).contains(permission))
@@ -123,7 +124,8 @@ TEST(Roles, PrintTheTable) {
             "| read_audit | - | - | - | yes |\n"
             "| own_session | yes | yes | yes | yes |\n"
             "| manage_custody | - | - | yes | - |\n"
-            "| manage_audit | - | - | - | yes |\n");
+            "| manage_audit | - | - | - | yes |\n"
+            "| see_receipts | yes | yes | yes | yes |\n");
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ struct SignInAttempt {
   Secret new_password;            // takes the place of the old one; empty: it stays
   std::string address;            // of the peer, without port
   std::string request_id;
-  std::shared_ptr<std::atomic<bool>> on_record = {};  // Actor's
+  std::shared_ptr<std::atomic<std::uint64_t>> on_record = {};  // Actor's
 };
 
 // The form of all that was sent; `certified`: with a client certificate, which needs no password.

@@ -1,0 +1,115 @@
+#include "gateway/audit_admin.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "gateway/audit_reading.h"
+#include "gateway/audit_reports.h"
+#include "gateway/blocking.h"
+#include "gateway/receipts.h"
+
+namespace deepmoat::gateway {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the home tenant's auditors see beyond others': places name hosts and folders.
+Response audit_status(const Services& services, const AuthenticatedCall& call) {
+  const AuditDesk& desk = *services.audit_desk;
+  const review::KeeperState kept = desk.keeper.state();
+  const bool home = call.principal.tenant.value() == identity::kHomeTenant;
+  Json index = {{"records", kept.index.last_sequence}, {"complete", kept.index.complete}};
+  if (home) {
+    index["error"] = kept.error;
+  }
+  Json status = {{"object", "audit.status"},
+                 {"log",
+                  {{"state", audit::log_state_name(services.audit_log.state())},
+                   {"records", services.audit_log.tree().size()}}},
+                 {"checkpoint", desk.checkpointer.newest()},
+                 {"index", std::move(index)}};
+  if (home) {
+    Json places = Json::array();
+    for (const audit::PlaceHealth& place : desk.checkpointer.places()) {
+      places.push_back({{"place", place.place}, {"records", place.size}, {"error", place.error}});
+    }
+    status["places"] = std::move(places);
+  }
+  return {.body = status.dump(-1, ' ', false, Json::error_handler_t::replace)};
+}
+
+Response read_log(const Services& services, const AuthenticatedCall& call) {
+  switch (call.received.route->handler) {
+    case Handler::show_receipt:
+      return show_receipt(services, call);
+    case Handler::audit_key:
+      return show_audit_key(services);
+    case Handler::list_records:
+      return list_records(services, call);
+    case Handler::show_report:
+      return show_report(services, call);
+    case Handler::sign_off_report:
+      return sign_off_report(services, call);
+    case Handler::audit_status:
+      return audit_status(services, call);
+    default:
+      return to_response(wire::to_refusal({Code::internal, "no such action"}));
+  }
+}
+
+}  // namespace
+
+bool is_audit(Handler handler) {
+  switch (handler) {
+    case Handler::show_receipt:
+    case Handler::audit_key:
+    case Handler::list_records:
+    case Handler::export_records:
+    case Handler::show_report:
+    case Handler::sign_off_report:
+    case Handler::audit_status:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void note_reading(const ReceivedCall& call, audit::Record& record) {
+  record.resource = call.argument;
+  if (call.route->handler == Handler::sign_off_report) {
+    const auto sign_off = read_sign_off(call.body);
+    record.reason = sign_off ? sign_off->reason() : std::string();
+    return;
+  }
+  for (const auto& [name, value] : call.query) {
+    record.reason += fmt::format("{}{}={}", record.reason.empty() ? "" : "&", name, value);
+  }
+}
+
+Result<CurrentLog> current_log(const Services& services) {
+  const AuditDesk& desk = *services.audit_desk;
+  TRY(std::string note, desk.checkpointer.covering(services.audit_log.tree().size()));
+  TRY(review::SignedTree tree,
+      review::signed_tree(std::move(note), services.audit_log.tree().view()));
+  CHECK_OK(desk.keeper.wait_for(tree.checkpoint.size, kIndexPatience));
+  TRY(std::unique_ptr<review::AuditIndex> index, desk.keeper.open_reader());
+  return CurrentLog{std::move(tree), std::move(index)};
+}
+
+asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> call,
+                                       Services& services) {
+  if (services.audit_desk == nullptr) {
+    co_return to_response(
+        wire::to_refusal({Code::unavailable, "nobody reads the audit log of this server"}));
+  }
+  std::move_only_function<Response()> work = [call = std::move(call), &services] {
+    return read_log(services, *call);
+  };
+  Response response =
+      co_await run_blocking<Response>(services.audit_desk->readers, std::move(work));
+  co_return response;
+}
+
+}  // namespace deepmoat::gateway

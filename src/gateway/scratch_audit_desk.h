@@ -1,0 +1,38 @@
+// For this module's tests: what reads and proves the log of a scratch server.
+#pragma once
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "audit/checkpointer.h"
+#include "audit/log.h"
+#include "gateway/audit_admin.h"
+#include "review/index_keeper.h"
+#include "transparency/note.h"
+
+namespace deepmoat::gateway {
+
+// The log must outlive it.
+struct ScratchAuditDesk {
+  ScratchAuditDesk(audit::Log& log, const std::filesystem::path& folder, const Clock& clock)
+      : checkpointer(log, signer, {}, clock),
+        keeper(log.directory(), folder / "audit-index.db", [&log] { return log.tree().size(); }) {}
+
+  static transparency::NoteSigner make_signer() {
+    auto key = crypto::SigningKey::from_seed(Secret(std::string(32, 'c')));
+    return transparency::NoteSigner::make("deepmoat/scratch", std::move(key).value(), std::nullopt)
+        .value();
+  }
+
+  transparency::NoteSigner signer = make_signer();
+  audit::Checkpointer checkpointer;
+  review::IndexKeeper keeper;
+  boost::asio::thread_pool readers{2};
+  AuditDesk desk{keeper, checkpointer, readers};
+};
+
+}  // namespace deepmoat::gateway
