@@ -1,7 +1,6 @@
-// `deepmoat audit verify|tail` (the others are in audit_query.cc and audit_rules.cc): reads the log
-// beside a running server, with nothing but its files.
+// `deepmoat audit tail` (the others are in the audit_*.cc beside it): reads the log beside a running
+// server, with nothing but its files.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
@@ -23,28 +22,6 @@ struct Options {
   std::size_t count = 10;
   bool follow = false;
 };
-
-int verify(const Options& options) {
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  const auto progress = [terminal](std::uint64_t done, std::uint64_t total) {
-    if (terminal && total > 0) {
-      fmt::print(stderr, "\rverifying {} %", done * 100 / total);
-    }
-  };
-  verifier::LogOptions checks;
-  checks.progress = progress;
-  const auto verified = verifier::verify_log(DataFolder(options.data).audit(), checks);
-  if (terminal) {
-    fmt::print(stderr, "\r                \r");
-  }
-  if (!verified) {
-    return report(
-        {verified.error().fault == verifier::Fault::not_there ? Code::not_found : Code::io,
-         verified.error().message});
-  }
-  fmt::print("{}\n", verifier::describe(*verified));
-  return verified->intact() ? kSuccess : kFailure;
-}
 
 std::atomic<bool>& stop_flag() {
   static std::atomic<bool> flag = false;
@@ -78,14 +55,9 @@ int tail(const Options& options) {
 
 void add_audit(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("audit", "Verify or read the audit log");
+  CLI::App* command =
+      app.add_subcommand("audit", "Read, verify and prove the audit log, and report a month of it");
   command->require_subcommand(1);
-
-  CLI::App* verify_command = command->add_subcommand(
-      "verify",
-      "Check every record and the chain; exit status 0: intact, 1: altered or unreadable");
-  verify_command->add_option("--data", options->data, "The data folder")->capture_default_str();
-  verify_command->callback([options, &status] { status = verify(*options); });
 
   CLI::App* tail_command =
       command->add_subcommand("tail", "Print the newest records, one JSON object a line");
@@ -96,6 +68,8 @@ void add_audit(CLI::App& app, int& status) {
   add_audit_query(*command, status);
   add_audit_rules(*command, status);
   add_audit_retention(*command, status);
+  add_audit_evidence(*command, status);
+  add_audit_check(*command, status);
 }
 
 }  // namespace deepmoat::cli

@@ -1,16 +1,14 @@
 // `deepmoat audit query|rebuild-index|lineage`: asks the audit log's index, beside a running server
 // if there is one. The index catches up with the log first.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "audit/record_json.h"
 #include "base/printable.h"
+#include "cli/audit_reading.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
 #include "review/audit_index.h"
@@ -26,80 +24,12 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string data = kDataFolderDefault;
-  review::Filter filter;
-  std::string person;
-  std::string since;
-  std::string until;
-  std::string phase = "operations";
+  FilterOptions filter{.phase = "operations"};
   std::uint64_t after = 0;
   std::string format = "json";
   std::string request;
   std::string model_version;
 };
-
-std::atomic<bool>& stop_flag() {
-  static std::atomic<bool> flag = false;
-  return flag;
-}
-
-// On a terminal, for as long as it takes; a few records are no news.
-class ProgressLine {
- public:
-  void show(std::uint64_t added) {
-    if (::isatty(STDERR_FILENO) == 1) {
-      fmt::print(stderr, "\rindexed {} records", added);
-      shown_ = true;
-    }
-  }
-  ~ProgressLine() {
-    if (shown_) {
-      fmt::print(stderr, "\r{:40}\r", "");
-    }
-  }
-
- private:
-  bool shown_ = false;
-};
-
-Result<std::uint64_t> catch_up(review::AuditIndex& index, const DataFolder& folder) {
-  TRY(const review::IndexState before, index.state());
-  std::signal(SIGINT, [](int) { stop_flag() = true; });
-  std::signal(SIGTERM, [](int) { stop_flag() = true; });
-  ProgressLine line;
-  TRY(const std::uint64_t added,
-      index.catch_up(folder.audit(), &stop_flag(), [&](std::uint64_t so_far) {
-        if (!before.complete || so_far > 10 * review::kIndexBatch) {
-          line.show(so_far);
-        }
-      }));
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
-  if (stop_flag()) {
-    return fail(Code::cancelled, "stopped; the next command goes on indexing from here");
-  }
-  return added;
-}
-
-Result<std::unique_ptr<review::AuditIndex>> open_index(const DataFolder& folder) {
-  std::error_code error;
-  if (!std::filesystem::exists(folder.audit(), error)) {
-    return fail(Code::not_found, "there is no audit log in the data folder " +
-                                     folder.root().string() + "; name the folder with --data");
-  }
-  return review::AuditIndex::open(folder.audit_index());
-}
-
-Result<std::unique_ptr<review::AuditIndex>> open_current(const DataFolder& folder) {
-  TRY(std::unique_ptr<review::AuditIndex> index, open_index(folder));
-  const auto added = catch_up(*index, folder);
-  if (!added && added.error().code == Code::unavailable) {
-    report(added.error());
-    fmt::print(stderr, "deepmoat: the answer may lack the newest records\n");
-  } else if (!added) {
-    return std::unexpected(added.error());
-  }
-  return index;
-}
 
 std::string table_row(const audit::Entry& entry) {
   const audit::Record& r = entry.record;
@@ -121,27 +51,11 @@ std::string table_header() {
                      "TENANT", "OPERATOR", "ACTION", "RESOURCE", "ADDRESS", "OUTCOME");
 }
 
-Result<review::Filter> filter_of(const Options& options) {
-  review::Filter filter = options.filter;
-  const UnixMillis now_ms = SystemClock().unix_ms();
-  if (!options.person.empty()) {
-    filter.operator_id = "person:" + options.person;
-  }
-  if (!options.since.empty()) {
-    TRY(filter.since_ms, review::parse_time("--since", options.since, now_ms));
-  }
-  if (!options.until.empty()) {
-    TRY(filter.until_ms, review::parse_time("--until", options.until, now_ms));
-  }
+Result<> query(const Options& options) {
+  TRY(review::Filter filter, filter_of(options.filter));
   if (options.after != 0) {
     filter.after_sequence = options.after;
   }
-  TRY(filter.phase, review::parse_phase("--phase", options.phase));
-  return filter;
-}
-
-Result<> query(const Options& options) {
-  TRY(const review::Filter filter, filter_of(options));
   TRY(const auto index, open_current(DataFolder(options.data)));
   const bool csv = options.format == "csv";
   const bool table = options.format == "table";
@@ -232,27 +146,9 @@ CLI::App* add(CLI::App& audit, const char* name, const char* help,
   return command;
 }
 
-void add_filter(CLI::App& command, Options& options) {
-  review::Filter& filter = options.filter;
-  command.add_option("--tenant", filter.tenant, "Of this tenant");
-  command.add_option("--key", filter.key_id, "With this key, by its id");
-  CLI::Option* client = command.add_option("--operator", filter.operator_id, "By this client");
-  command.add_option("--person", options.person, "By this person, signed in or signing in")
-      ->excludes(client);
-  command.add_option("--model", filter.model, "With this model");
-  command.add_option("--route", filter.route, "On this route: local, or a remote's name");
-  command.add_option("--class", filter.data_class, "With data of this class");
-  command.add_option("--action", filter.action, "Such as chat.completions or key.create");
-  command.add_option("--operation", filter.operation, "READ, WRITE, DELETE or EXECUTE");
-  command.add_option("--outcome", filter.outcome, "pending, success, refused, failed or cancelled");
-  command.add_option("--reason", filter.reason, "With this error code");
-  command.add_option("--request", filter.request_id, "Of this request");
-  command.add_option("--ip", filter.ip_address, "From this address");
-  command.add_option("--since", options.since,
-                     "From this time on: 2026-11-30, 2026-11-30T12:00:00Z, 7d, 24h");
-  command.add_option("--until", options.until, "Before this time");
-  command.add_option("--phase", options.phase, "operations (a row each), intents, results or all")
-      ->capture_default_str();
+void add_page(CLI::App& command, Options& options) {
+  add_filter(command, options.filter);
+  review::Filter& filter = options.filter.filter;
   command.add_option("--limit", filter.limit, "How many records at most, up to 100000")
       ->capture_default_str();
   command.add_option("--after", options.after, "Go on behind this sequence");
@@ -266,7 +162,7 @@ void add_filter(CLI::App& command, Options& options) {
 
 void add_audit_query(CLI::App& audit, int& status) {
   const auto options = std::make_shared<Options>();
-  add_filter(*add(audit, "query", "Print the records that fit", options, status, query), *options);
+  add_page(*add(audit, "query", "Print the records that fit", options, status, query), *options);
   add(audit, "rebuild-index", "Make the index again from the log", options, status, rebuild);
   CLI::App* command = add(audit, "lineage",
                           "Print what answered a request, or where a model's version came from and "

@@ -36,6 +36,8 @@ void add_audit(CLI::App& app, int& status);
 void add_audit_query(CLI::App& audit, int& status);
 void add_audit_rules(CLI::App& audit, int& status);
 void add_audit_retention(CLI::App& audit, int& status);
+void add_audit_evidence(CLI::App& audit, int& status);
+void add_audit_check(CLI::App& audit, int& status);
 void add_custody(CLI::App& app, int& status);
 void add_config(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);

@@ -1,13 +1,11 @@
 #include "cli/installation.h"
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 
 #include "audit/tail.h"
 #include "base/locked_memory.h"
 #include "base/log.h"
+#include "cli/checkpoint_key.h"
 #include "cli/root_keys.h"
 #include "crypto/hmac.h"
 #include "crypto/self_test.h"
@@ -16,30 +14,8 @@ namespace deepmoat::cli {
 
 namespace {
 
-// Secrets are about to be in memory: no core file, no debugger of the same user.
-void forbid_dumps() {
-  ::prctl(PR_SET_DUMPABLE, 0);
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-}
-
 // Once there is a keystore of the envelope, one that is not there is lost and not made anew.
 constexpr std::string_view kEnvelopeSetting = "envelope_begun";
-
-// Derived, so that whoever restores the root keys has it too.
-Result<transparency::NoteSigner> checkpoint_signer(const crypto::RootSecrets& secrets,
-                                                   const Config& config) {
-  TRY(crypto::SigningKey key, crypto::SigningKey::from_seed(crypto::derive_secret(
-                                  secrets.signing, "deepmoat audit checkpoint key 1")));
-  std::optional<crypto::Sm2Key> sm2;
-  if (config.audit.sm) {
-    TRY(sm2, crypto::Sm2Key::from_seed(
-                 crypto::derive_secret(secrets.signing, "deepmoat audit checkpoint SM2 key 1")));
-  }
-  const std::string origin =
-      config.audit.origin.empty() ? "deepmoat/" + secrets.id : config.audit.origin;
-  return transparency::NoteSigner::make(origin, std::move(key), std::move(sm2));
-}
 
 identity::SessionOptions session_options(const Config& config) {
   identity::SessionOptions options;

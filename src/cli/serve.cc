@@ -15,8 +15,10 @@
 #include "cli/serve_models.h"
 #include "cli/serve_options.h"
 #include "crypto/certificate.h"
+#include "gateway/audit_admin.h"
 #include "gateway/server.h"
 #include "gateway/webhook_sender.h"
+#include "review/index_keeper.h"
 
 namespace deepmoat::cli {
 
@@ -24,6 +26,7 @@ namespace {
 
 constexpr std::int64_t kLastWordsS = 2;  // for the audit records of calls that were cut
 constexpr std::int64_t kCanaryEndMs = 10'000;
+constexpr unsigned kLogReaders = 2;  // a report takes seconds; a receipt does not wait for it
 
 // Signals are taken by the main thread alone, one at a time; workers start with none blocked.
 sigset_t block_signals() {
@@ -171,7 +174,6 @@ identity::FailureLimiterOptions failure_limits(const Config& config) {
 
 // What the gateway takes from the installation beyond the least.
 void lend(Installation& installation, gateway::Services& services) {
-  services.checkpointer = &installation.checkpointer();
   services.second_factors = &installation.second_factors();
   services.rotation = &installation.rotation();
   services.approvals = &installation.approvals();
@@ -188,6 +190,18 @@ std::unique_ptr<RetentionKeeper> start_retention(Installation& installation,
                                            retention_policy(config), clock);
 }
 
+// Says how many connections had to be cut.
+std::size_t end_calls(gateway::Server& server, Installation& installation, ServedModels& served,
+                      std::int64_t patience_s) {
+  const std::size_t cut = server.drain(patience_s);
+  installation.leak_desk().leaks.stop();
+  // What still runs is ended by its backend, so that its audit record is written like any other.
+  served.models().shut_down();
+  server.drain(kLastWordsS);
+  server.stop();
+  return cut;
+}
+
 Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
   const SystemClock clock;
   const DataFolder folder(options.data);
@@ -199,6 +213,10 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   boost::asio::thread_pool blocking(1);
   boost::asio::thread_pool reports(1);
   boost::asio::thread_pool sign_ins(1);
+  review::IndexKeeper keeper(folder.audit(), folder.audit_index(),
+                             [&log = installation->audit_log()] { return log.tree().size(); });
+  boost::asio::thread_pool log_readers(kLogReaders);
+  const gateway::AuditDesk audit_desk{keeper, installation->checkpointer(), log_readers};
   std::unique_ptr<gateway::Server> server;
   CHECK_OK(check_model_files(config));
   auto served =
@@ -223,6 +241,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   services.custody = &custody;
   services.reports = &reports;
   services.sign_ins = &sign_ins;
+  services.audit_desk = &audit_desk;
   TRY(server, gateway::Server::start(services, tls));
   const auto sender = start_webhook_sender(*installation, blocking, config, clock);
   if (!sender) {
@@ -238,14 +257,11 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   say_what_is_served(config);
   wait_for_end(signals, options, folder, clock, *served, services, *server);
   retention.reset();
-  const std::size_t cut = server->drain(live_config.get()->server.drain_timeout_s);
-  installation->leak_desk().leaks.stop();
-  // What still runs is ended by its backend, so that its audit record is written like any other.
-  served->models().shut_down();
-  server->drain(kLastWordsS);
-  server->stop();
+  const std::size_t cut =
+      end_calls(*server, *installation, *served, live_config.get()->server.drain_timeout_s);
   (*sender)->stop();
   reports.join();
+  log_readers.join();
   sign_ins.join();
   served.reset();  // its thread uses the database's
   blocking.join();

@@ -211,14 +211,14 @@ std::string route_name(std::size_t handler) {
 
 // Records that no second place vouches for yet are those behind its newest checkpoint.
 void write_checkpoints(const Services& services, PrometheusText& text) {
-  if (services.checkpointer == nullptr) {
+  if (services.audit_desk == nullptr) {
     return;
   }
   text.family("deepmoat_audit_records", "gauge", "Records in the audit log.");
   text.sample({}, services.audit_log.tree().size());
   text.family("deepmoat_audit_place_records", "gauge",
               "Records under the newest checkpoint that a second place has taken.");
-  for (const audit::PlaceHealth& place : services.checkpointer->places()) {
+  for (const audit::PlaceHealth& place : services.audit_desk->checkpointer.places()) {
     text.sample({{"place", place.place}}, place.size);
   }
 }

@@ -11,8 +11,9 @@ from support.program import command, free_port, model_file
 from support.server import Server, wait_for
 
 SUBCOMMANDS = ["", "serve", "key", "key create", "key list", "key show", "key revoke",
-               "key expire", "audit", "audit verify", "audit tail", "config", "config check",
-               "config example", "config markdown", "custody", "custody status",
+               "key expire", "audit", "audit verify", "audit tail", "audit export", "audit receipt",
+               "audit report", "audit key", "audit check-receipt", "audit check-export", "config",
+               "config check", "config example", "config markdown", "custody", "custody status",
                "custody rewrap", "custody roll", "doctor"]
 
 # (text of the file, line of the finding, words that the finding must hold)

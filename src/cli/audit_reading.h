@@ -1,0 +1,37 @@
+// What the commands share that ask the audit log's index, beside a running server if there is one.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cli/data_folder.h"
+#include "review/audit_index.h"
+#include "review/query.h"
+
+namespace deepmoat::cli {
+
+// Brings the index up to the log's end, with a line of progress on a terminal. Code::cancelled
+// after Ctrl-C.
+[[nodiscard]] Result<std::uint64_t> catch_up(review::AuditIndex& index, const DataFolder& folder);
+
+// Code::not_found for a folder without a log.
+[[nodiscard]] Result<std::unique_ptr<review::AuditIndex>> open_index(const DataFolder& folder);
+// The same, and caught up; says so where another process keeps it from that.
+[[nodiscard]] Result<std::unique_ptr<review::AuditIndex>> open_current(const DataFolder& folder);
+
+// Which records, as the command line says it.
+struct FilterOptions {
+  review::Filter filter = {};
+  std::string person = {};
+  std::string since = {};
+  std::string until = {};
+  std::string phase = "all";
+};
+
+void add_filter(CLI::App& command, FilterOptions& options);
+[[nodiscard]] Result<review::Filter> filter_of(const FilterOptions& options);
+
+}  // namespace deepmoat::cli
