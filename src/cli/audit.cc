@@ -1,5 +1,5 @@
-// `deepmoat audit tail` (the others are in the audit_*.cc beside it): reads the log beside a running
-// server, with nothing but its files.
+// `deepmoat audit tail` (the others are in the audit_*.cc beside it): reads the log beside a
+// running server, with nothing but its files.
 #include <fmt/format.h>
 
 #include <atomic>

@@ -18,12 +18,13 @@ audit::RetentionPolicy retention_policy(const Config& config) {
 
 RetentionKeeper::RetentionKeeper(audit::Log& log, std::filesystem::path index,
                                  const oversight::LegalHolds& holds, audit::RetentionPolicy policy,
-                                 const Clock& clock)
+                                 const Clock& clock, std::function<void()> hourly)
     : log_(log),
       index_(std::move(index)),
       holds_(holds),
       policy_(std::move(policy)),
       clock_(clock),
+      hourly_(std::move(hourly)),
       thread_([this] { run(); }) {}
 
 RetentionKeeper::~RetentionKeeper() {
@@ -39,6 +40,7 @@ void RetentionKeeper::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
+    hourly_();
     look();
     lock.lock();
     ending_.wait_for(lock, std::chrono::hours(1), [this] { return stopping_.load(); });

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -20,9 +21,10 @@ namespace deepmoat::cli {
 
 class RetentionKeeper {
  public:
-  // Looks at once, and then every hour whether a day has passed. All outlive it.
+  // Looks at once, and then every hour whether a day has passed; `hourly` is called then too. All
+  // outlive it.
   RetentionKeeper(audit::Log& log, std::filesystem::path index, const oversight::LegalHolds& holds,
-                  audit::RetentionPolicy policy, const Clock& clock);
+                  audit::RetentionPolicy policy, const Clock& clock, std::function<void()> hourly);
   ~RetentionKeeper();  // a run that is under way ends with the file that it is at
   RetentionKeeper(const RetentionKeeper&) = delete;
   RetentionKeeper& operator=(const RetentionKeeper&) = delete;
@@ -36,6 +38,7 @@ class RetentionKeeper {
   const oversight::LegalHolds& holds_;
   const audit::RetentionPolicy policy_;
   const Clock& clock_;
+  const std::function<void()> hourly_;
   std::mutex mutex_;
   std::condition_variable ending_;
   std::atomic<bool> stopping_ = false;

@@ -182,12 +182,17 @@ void lend(Installation& installation, gateway::Services& services) {
   services.oversight = &installation.oversight_desk();
 }
 
-std::unique_ptr<RetentionKeeper> start_retention(Installation& installation,
-                                                 const DataFolder& folder, const Config& config,
-                                                 const Clock& clock) {
-  return std::make_unique<RetentionKeeper>(installation.audit_log(), folder.audit_index(),
-                                           installation.oversight_desk().holds,
-                                           retention_policy(config), clock);
+// Until a signal says so.
+void serve_until_end(const sigset_t& signals, const ServeOptions& options, const DataFolder& folder,
+                     const Clock& clock, ServedModels& served, gateway::Services& services,
+                     gateway::Server& server, Installation& installation) {
+  gateway::finish_open_leaks(services);
+  const std::shared_ptr<const Config> config = services.config.get();
+  const RetentionKeeper retention(installation.audit_log(), folder.audit_index(),
+                                  installation.oversight_desk().holds, retention_policy(*config),
+                                  clock, [&services] { gateway::expire_contents(services); });
+  say_what_is_served(*config);
+  wait_for_end(signals, options, folder, clock, served, services, server);
 }
 
 // Says how many connections had to be cut.
@@ -251,12 +256,7 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
     return std::unexpected(sender.error());
   }
   installation->custody_watch().start();
-  gateway::finish_open_leaks(services);
-  gateway::expire_contents(services);
-  auto retention = start_retention(*installation, folder, config, clock);
-  say_what_is_served(config);
-  wait_for_end(signals, options, folder, clock, *served, services, *server);
-  retention.reset();
+  serve_until_end(signals, options, folder, clock, *served, services, *server, *installation);
   const std::size_t cut =
       end_calls(*server, *installation, *served, live_config.get()->server.drain_timeout_s);
   (*sender)->stop();

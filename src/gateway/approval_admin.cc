@@ -243,23 +243,27 @@ bool is_approval(Handler handler) {
          handler == Handler::refuse_approval;
 }
 
+bool made_by_two(identity::Role role) {
+  return may_approve(role) || role == identity::Role::auditor;
+}
+
 namespace {
 
-bool makes_an_approver(const Route& route, const std::string& body) {
+bool makes_one_for_two(const Route& route, const std::string& body) {
   switch (route.handler) {
     case Handler::create_key: {
       const auto request = create_key_of(body, 1);
-      return request && may_approve(request->role);
+      return request && made_by_two(request->role);
     }
     case Handler::create_person: {
       const auto request = create_person_of(TenantId(), body);
-      return request && may_approve(request->role);
+      return request && made_by_two(request->role);
     }
     case Handler::change_person: {
       // Whose role it is is in the database; so somebody enabled again counts as an approver.
       const auto change = change_person_of(body);
       const bool enables = change && change->disabled && !*change->disabled;
-      return change && (enables || (change->role && may_approve(*change->role)));
+      return change && (enables || (change->role && made_by_two(*change->role)));
     }
     default:
       return true;  // a new route is said here what makes one of its calls
@@ -270,7 +274,7 @@ bool makes_an_approver(const Route& route, const std::string& body) {
 
 bool needs_two_persons(const Route& route, const std::string& body) {
   return route.two_persons == TwoPersons::always ||
-         (route.two_persons == TwoPersons::for_approvers && makes_an_approver(route, body));
+         (route.two_persons == TwoPersons::for_approvers && makes_one_for_two(route, body));
 }
 
 bool needs_second_person(const ReceivedCall& call, const Services& services) {

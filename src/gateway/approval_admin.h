@@ -12,6 +12,11 @@ namespace deepmoat::gateway {
 
 [[nodiscard]] bool is_approval(Handler handler);
 
+// Whether it takes two persons to make somebody of this role: one who may approve, and one who
+// reads what others asked. An administrator who could make himself an auditor would be both of
+// those whom the roles keep apart.
+[[nodiscard]] bool made_by_two(identity::Role role);
+
 // Whether one person may not do it alone where two are wanted, by the route's row and what the call
 // makes of somebody. False for a body that its route will refuse.
 [[nodiscard]] bool needs_two_persons(const Route& route, const std::string& body);

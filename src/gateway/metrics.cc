@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/replica_set.h"
+#include "gateway/audit_admin.h"
 #include "gateway/call.h"
 #include "gateway/prometheus_text.h"
 #include "gateway/services.h"

@@ -104,7 +104,7 @@ enum class Handler : std::uint8_t {
 enum class TwoPersons : std::uint8_t {
   never,
   always,
-  for_approvers,  // when it makes somebody who may then approve: a key or a person
+  for_approvers,  // when it makes a key or a person who may then approve, or an auditor
 };
 
 struct Route {

@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "gateway/approval_admin.h"
 #include "gateway/audit_trail.h"
 #include "gateway/authentication.h"
 #include "gateway/blocking.h"
@@ -145,7 +146,7 @@ asio::awaitable<wire::OrRefusal<OpenedSession>> by_certificate(Attempt attempt,
   std::move_only_function<Result<OpenedSession>()> work =
       [&sign_in, attempt, certified = std::move(certified), two_persons] {
         return sign_in.with_certificate(*attempt, certified, [two_persons](identity::Role role) {
-          return !two_persons || !may_approve(role);
+          return !two_persons || !made_by_two(role);
         });
       };
   Result<OpenedSession> opened =

@@ -22,7 +22,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::uint64_t kPageRows = 64;
 
 // No other condition than time. A filter that is whole says so by these two names and no other.
-constexpr const char* kFrom = "from";
+constexpr const char* kSince = "since";
 constexpr const char* kUntil = "until";
 
 bool asks_for_time_alone(Filter filter) {
@@ -103,10 +103,8 @@ Result<std::unique_ptr<Export>> Export::begin(Parts parts, Filter filter) {
 std::string Export::header() const {
   Json filters = Json::object();
   for (auto& [name, text] : filter_texts(wanted_)) {
-    if (name == "since") {
-      filters[kFrom] = text;
-    } else if (name == kUntil) {
-      filters[kUntil] = text;
+    if (name == kSince || name == kUntil) {
+      filters[name] = text;
     } else if (name != "phase" || wanted_.phase != PhaseFilter::all) {
       filters[name] = text;
     }
