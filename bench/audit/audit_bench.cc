@@ -1,238 +1,200 @@
-// audit_bench FOLDER [SECONDS]: durable records a second and latency of the audit log beside SQLite
-// (WAL, synchronous=FULL, group commit by one writer thread), each writer blocking until its record
-// is durable; then what the verifier reads a second. Prints a table. FOLDER must be on the disk to
-// measure and is used up: give a new one.
+// audit_bench FOLDER [--seconds N] [--rounds N] [--writers A,B,C]: durable records a second and
+// latency of the audit log as the server runs it, beside SQLite; then what the log that the most
+// writers have left is like, and how fast the verifier reads it. FOLDER must be on the disk to
+// measure and is used up: give a new one. Contenders take turns within a round; of several rounds
+// the table of medians is what counts.
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
-#include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <filesystem>
-#include <functional>
-#include <mutex>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
-#include "audit/log.h"
+#include "after_run.h"
 #include "audit/record_json.h"
-#include "verifier/log.h"
+#include "base/file.h"
+#include "load.h"
+#include "product_log.h"
+#include "sqlite_log.h"
 
 namespace deepmoat::audit {
 namespace {
 
-using Time = std::chrono::steady_clock;
-
-double seconds_since(Time::time_point start) {
-  return std::chrono::duration<double>(Time::now() - start).count();
-}
-
-// A record as a chat call leaves it.
-Record call_record() {
-  Record record;
-  record.phase = Phase::result;
-  record.outcome = Outcome::success;
-  record.request_id = "req_0123456789abcdef0123456789abcdef";
-  record.intent_sequence = 123456;
-  record.tenant = "radiology";
-  record.operator_id = "radiology";
-  record.key_id = "key_0123456789abcdef01234567";
-  record.role = "user";
-  record.authentication = "api_key";
-  record.ip_address = "10.20.30.40";
-  record.action = "chat.completions";
-  record.resource = "smollm2-135m-instruct";
-  record.route = "local";
-  record.data_class = "internal";
-  record.model = "smollm2-135m-instruct";
-  record.tokens_in = 512;
-  record.tokens_out = 128;
-  record.duration_ms = 900;
-  record.status = 200;
-  return record;
-}
-
-// The opponent: a queue, one thread, one transaction for all that waits.
-class SqliteLog {
- public:
-  explicit SqliteLog(const std::string& path) {
-    ok_ = sqlite3_open(path.c_str(), &database_) == SQLITE_OK && run("PRAGMA journal_mode=WAL") &&
-          run("PRAGMA synchronous=FULL") &&
-          run("CREATE TABLE log(sequence INTEGER PRIMARY KEY, body BLOB)") &&
-          sqlite3_prepare_v2(database_, "INSERT INTO log(body) VALUES(?)", -1, &insert_, nullptr) ==
-              SQLITE_OK;
-    thread_ = std::thread([this] { commit_loop(); });
-  }
-  ~SqliteLog() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    queued_.notify_one();
-    thread_.join();
-    sqlite3_finalize(insert_);
-    sqlite3_close(database_);
-  }
-  SqliteLog(const SqliteLog&) = delete;
-  SqliteLog& operator=(const SqliteLog&) = delete;
-
-  bool append_and_wait(const Record& record) {
-    std::string body = encode_record(record);
-    std::uint64_t ticket = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      queue_.push_back(std::move(body));
-      ticket = ++tickets_;
-    }
-    queued_.notify_one();
-    for (;;) {
-      const std::uint32_t seen = commits_.load();
-      if (durable_.load() >= ticket) {
-        return ok_;
-      }
-      commits_.wait(seen);
-    }
-  }
-
- private:
-  bool run(const char* sql) {
-    return sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) == SQLITE_OK;
-  }
-
-  void commit_loop() {
-    std::vector<std::string> batch;
-    for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        queued_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-        if (queue_.empty()) {
-          return;
-        }
-        batch.swap(queue_);
-      }
-      bool good = run("BEGIN IMMEDIATE");
-      for (const std::string& body : batch) {
-        sqlite3_bind_blob(insert_, 1, body.data(), static_cast<int>(body.size()), SQLITE_STATIC);
-        good = good && sqlite3_step(insert_) == SQLITE_DONE;
-        sqlite3_reset(insert_);
-      }
-      ok_ = run("COMMIT") && good && ok_;
-      durable_ += batch.size();
-      ++commits_;
-      commits_.notify_all();
-      batch.clear();
-    }
-  }
-
-  sqlite3* database_ = nullptr;
-  sqlite3_stmt* insert_ = nullptr;
-  std::atomic<bool> ok_ = true;
-  std::mutex mutex_;
-  std::condition_variable queued_;
-  std::vector<std::string> queue_;
-  std::uint64_t tickets_ = 0;
-  bool stopping_ = false;
-  std::atomic<std::uint64_t> durable_ = 0;
-  std::atomic<std::uint32_t> commits_ = 0;
-  std::thread thread_;
+struct Arguments {
+  std::filesystem::path folder;
+  double seconds = 3;
+  int rounds = 1;
+  std::vector<unsigned> writers{1, 8, 64};
 };
 
-// Runs `writers` threads for `seconds` and prints rate and latency.
-bool measure(std::string_view name, unsigned writers, double seconds,
-             const std::function<bool(const Record&)>& append) {
-  std::vector<std::vector<float>> waits_ms(writers);
-  std::atomic<bool> good = true;
-  const Time::time_point start = Time::now();
-  std::vector<std::thread> threads;
-  for (unsigned w = 0; w < writers; ++w) {
-    threads.emplace_back([&, w] {
-      const Record record = call_record();
-      while (good && seconds_since(start) < seconds) {
-        const Time::time_point before = Time::now();
-        if (!append(record)) {
-          good = false;
-        }
-        waits_ms[w].push_back(static_cast<float>(seconds_since(before) * 1e3));
-      }
-    });
+enum class Contender : std::uint8_t { log, log_sm3, log_signed, sqlite };
+
+constexpr std::string_view name_of(Contender contender) {
+  switch (contender) {
+    case Contender::log:
+      return "audit log";
+    case Contender::log_sm3:
+      return "audit log, SM3 too";
+    case Contender::log_signed:
+      return "audit log, signed";
+    case Contender::sqlite:
+      return "SQLite WAL";
   }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  const double elapsed = seconds_since(start);
-  std::vector<float> all;
-  for (const std::vector<float>& waits : waits_ms) {
-    all.insert(all.end(), waits.begin(), waits.end());
-  }
-  std::ranges::sort(all);
-  fmt::print("{:<12} {:>7} {:>12.0f} {:>9.3f} {:>9.3f} {:>9.3f}\n", name, writers,
-             static_cast<double>(all.size()) / elapsed, all[all.size() / 2],
-             all[all.size() * 99 / 100], all.back());
-  std::fflush(stdout);
-  return good;
+  return "";
 }
 
-bool measure_log(const std::filesystem::path& folder, unsigned writers, double seconds) {
+std::filesystem::path folder_of(const Arguments& arguments, Contender contender) {
+  return arguments.folder / (contender == Contender::log       ? "sha256"
+                             : contender == Contender::log_sm3 ? "both"
+                                                               : "signed");
+}
+
+// What the run before left in memory must not be written during this one.
+void settle(const std::filesystem::path& folder) {
+  const UniqueFd opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY));
+  ::syncfs(opened.get());
+}
+
+std::optional<Figures> measure_log(const Arguments& arguments, Contender contender,
+                                   unsigned writers) {
   const SystemClock clock;
-  auto log = Log::open({.directory = folder}, clock);
-  if (!log) {
-    fmt::print(stderr, "{}\n", log.error().message);
-    return false;
+  auto product = ProductLog::open(
+      {.folder = folder_of(arguments, contender), .sm = contender == Contender::log_sm3}, clock);
+  if (!product) {
+    fmt::print(stderr, "{}\n", product.error().message);
+    return std::nullopt;
   }
-  return measure("audit log", writers, seconds,
-                 [&](const Record& record) { return (*log)->append_and_wait(record).has_value(); });
+  Log& log = (*product)->log();
+  Checkpointer& checkpointer = (*product)->checkpointer();
+  return run_load({.threads = writers, .seconds = arguments.seconds}, [&]() -> Act {
+    return [&, record = call_record()] {
+      const auto sequence = log.append_and_wait(record);
+      return sequence && (contender != Contender::log_signed || checkpointer.covering(*sequence));
+    };
+  });
 }
 
-bool measure_sqlite(const std::filesystem::path& folder, unsigned writers, double seconds) {
-  SqliteLog log((folder / fmt::format("sqlite-{}.db", writers)).string());
-  return measure("SQLite WAL", writers, seconds,
-                 [&](const Record& record) { return log.append_and_wait(record); });
+std::optional<Figures> measure(const Arguments& arguments, Contender contender, unsigned writers) {
+  settle(arguments.folder);
+  if (contender != Contender::sqlite) {
+    return measure_log(arguments, contender, writers);
+  }
+  SqliteLog log((arguments.folder / fmt::format("sqlite-{}.db", writers)).string());
+  return run_load({.threads = writers, .seconds = arguments.seconds}, [&]() -> Act {
+    return [&, record = call_record()] { return log.append_and_wait(record); };
+  });
 }
 
-bool measure_verify(const std::filesystem::path& folder) {
-  const Time::time_point start = Time::now();
-  const auto report = verifier::verify_log(folder);
-  const double elapsed = seconds_since(start);
-  if (!report || !report->intact()) {
-    return false;
+bool run_rounds(const Arguments& arguments) {
+  std::map<std::pair<unsigned, Contender>, std::vector<Figures>> taken;
+  for (int round = 0; round < arguments.rounds; ++round) {
+    fmt::print("round {}\n", round + 1);
+    print_header("writers", "records/s");
+    for (const unsigned writers : arguments.writers) {
+      for (const Contender contender :
+           {Contender::log, Contender::sqlite, Contender::log_sm3, Contender::log_signed}) {
+        const auto figures = measure(arguments, contender, writers);
+        if (!figures) {
+          return false;
+        }
+        print_row(name_of(contender), writers, *figures);
+        taken[{writers, contender}].push_back(*figures);
+      }
+    }
   }
-  fmt::print("verify: {} records, {:.0f} records/s\n", report->records,
-             static_cast<double>(report->records) / elapsed);
+  if (arguments.rounds > 1) {
+    fmt::print("medians of {} rounds\n", arguments.rounds);
+    print_header("writers", "records/s");
+    for (const auto& [key, rounds] : taken) {
+      print_row(name_of(key.second), key.first, median(rounds));
+    }
+  }
   return true;
 }
 
-bool run(const std::filesystem::path& folder, double seconds) {
-  fmt::print("body: {} bytes\n{:<12} {:>7} {:>12} {:>9} {:>9} {:>9}\n",
-             encode_record(call_record()).size(), "", "writers", "records/s", "p50 ms", "p99 ms",
-             "max ms");
-  for (const unsigned writers : {1U, 8U, 64U}) {
-    if (!measure_log(folder / "audit", writers, seconds) ||
-        !measure_sqlite(folder, writers, seconds)) {
+Result<> run_after(const Arguments& arguments) {
+  const SystemClock clock;
+  for (const bool sm : {false, true}) {
+    const std::filesystem::path folder =
+        folder_of(arguments, sm ? Contender::log_sm3 : Contender::log);
+    {
+      TRY(const auto product, ProductLog::open({.folder = folder, .sm = sm}, clock));
+      fmt::print("\n{}\n", name_of(sm ? Contender::log_sm3 : Contender::log));
+      CHECK_OK(describe_log(*product));
+    }
+    CHECK_OK(measure_verifier(folder / "log", sm));
+  }
+  return {};
+}
+
+bool run(const Arguments& arguments) {
+  fmt::print("a body has {} bytes, its frame {}\n", encode_record(call_record()).size(),
+             encode_record(call_record()).size() + kFrameBytesMin);
+  if (!run_rounds(arguments)) {
+    return false;
+  }
+  const Result<> after = run_after(arguments);
+  if (!after) {
+    fmt::print(stderr, "{}\n", after.error().message);
+  }
+  return after.has_value();
+}
+
+template <class Number>
+bool read_number(std::string_view text, Number& number) {
+  return std::from_chars(text.data(), text.data() + text.size(), number).ptr ==
+         text.data() + text.size();
+}
+
+bool read_writers(std::string_view text, std::vector<unsigned>& writers) {
+  writers.clear();
+  while (!text.empty()) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    if (!read_number(text.substr(0, comma), writers.emplace_back())) {
       return false;
     }
+    text.remove_prefix(std::min(comma + 1, text.size()));
   }
-  return measure_verify(folder / "audit");
+  return !writers.empty() && std::ranges::min(writers) > 0;
+}
+
+std::optional<Arguments> read_arguments(int argc, char** argv) {
+  Arguments arguments;
+  if (argc < 2 || argc % 2 != 0) {
+    return std::nullopt;
+  }
+  arguments.folder = argv[1];
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    const std::string_view value = argv[i + 1];
+    const bool read = name == "--seconds"   ? read_number(value, arguments.seconds)
+                      : name == "--rounds"  ? read_number(value, arguments.rounds)
+                      : name == "--writers" ? read_writers(value, arguments.writers)
+                                            : false;
+    if (!read) {
+      return std::nullopt;
+    }
+  }
+  return arguments.rounds > 0 ? std::optional(arguments) : std::nullopt;
 }
 
 }  // namespace
 }  // namespace deepmoat::audit
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    fmt::print(stderr, "use: audit_bench FOLDER [SECONDS]\n");
+  const auto arguments = deepmoat::audit::read_arguments(argc, argv);
+  if (!arguments) {
+    fmt::print(stderr, "use: audit_bench FOLDER [--seconds N] [--rounds N] [--writers A,B,C]\n");
     return 64;
   }
-  double seconds = 3;
-  if (argc > 2) {
-    const std::string_view text = argv[2];
-    std::from_chars(text.data(), text.data() + text.size(), seconds);
-  }
   std::error_code error;
-  std::filesystem::create_directories(argv[1], error);
-  return !error && deepmoat::audit::run(argv[1], seconds) ? 0 : 1;
+  std::filesystem::create_directories(arguments->folder, error);
+  return !error && deepmoat::audit::run(*arguments) ? 0 : 1;
 }
