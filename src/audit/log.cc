@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "audit/event_count.h"
 #include "audit/format.h"
 #include "audit/record_json.h"
 #include "audit/recovery.h"
@@ -139,11 +140,11 @@ class Log::Impl {
 
   void wait(const Waiter& waiter) {
     for (;;) {
-      const std::uint32_t seen = completions_.load(std::memory_order_acquire);
+      const std::uint32_t seen = completions_.count();
       if (waiter.done.load(std::memory_order_acquire)) {
         return;
       }
-      completions_.wait(seen, std::memory_order_acquire);
+      completions_.wait(seen);
     }
   }
 
@@ -283,8 +284,7 @@ class Log::Impl {
     for (Pending& pending : taken) {
       complete(pending, std::unexpected(error));
     }
-    completions_.fetch_add(1, std::memory_order_release);
-    completions_.notify_all();
+    completions_.advance();
   }
 
   void announce(std::size_t first, std::size_t count, std::uint64_t first_sequence) {
@@ -295,8 +295,7 @@ class Log::Impl {
       }
     }
     // One wake-up for all of a batch, before the callbacks.
-    completions_.fetch_add(1, std::memory_order_release);
-    completions_.notify_all();
+    completions_.advance();
     for (std::size_t i = 0; i < count; ++i) {
       complete(taken[i], first_sequence + i);
     }
@@ -367,8 +366,7 @@ class Log::Impl {
   std::atomic<MonoNanos> commit_began_ns_ = kIdle;
   std::atomic<bool> stalled_ = false;
   std::atomic<bool> failed_ = false;
-  // What append_and_wait() watches. 32 bits, as futexes are.
-  std::atomic<std::uint32_t> completions_ = 0;
+  EventCount completions_;  // what append_and_wait() watches
 
   // Shared, under mutex_.
   std::mutex mutex_;
