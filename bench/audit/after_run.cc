@@ -196,9 +196,10 @@ Result<> measure_receipt(ProductLog& product) {
   for (std::size_t at = 0; (at = note.find('\n', at)) != std::string::npos; ++at) {
     note.replace(at, 1, "\\n");
   }
-  const std::string receipt = fmt::format(
-      R"({{"object":"audit.receipt","request_id":"{}","checkpoint":"{}","key":"{}","records":[{}]}})",
-      call_record().request_id, note, key, records);
+  const std::string receipt =
+      fmt::format(R"({{"object":"audit.receipt","request_id":"{}","checkpoint":"{}",)"
+                  R"("key":"{}","records":[{}]}})",
+                  call_record().request_id, note, key, records);
   const auto trusted = verifier::parse_key(key);
   const auto report = verifier::check_receipt(receipt, {&*trusted, 1});
   fmt::print("receipt of a call (2 records): {} bytes; the verifier says: {}\n", receipt.size(),

@@ -11,10 +11,12 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "after_run.h"
@@ -34,7 +36,10 @@ struct Arguments {
   std::vector<unsigned> writers{1, 8, 64};
 };
 
-enum class Contender : std::uint8_t { log, log_sm3, log_signed, sqlite };
+// What a writer is: a thread that blocks, or, as in the server, one of many that an event loop has
+// under way.
+enum class Contender : std::uint8_t { log, sqlite, log_sm3, log_loops, sqlite_loops, log_signed };
+constexpr unsigned kLoops = 2;
 
 constexpr std::string_view name_of(Contender contender) {
   switch (contender) {
@@ -44,16 +49,21 @@ constexpr std::string_view name_of(Contender contender) {
       return "audit log, SM3 too";
     case Contender::log_signed:
       return "audit log, signed";
+    case Contender::log_loops:
+      return "audit log, 2 loops";
     case Contender::sqlite:
       return "SQLite WAL";
+    case Contender::sqlite_loops:
+      return "SQLite WAL, 2 loops";
   }
   return "";
 }
 
 std::filesystem::path folder_of(const Arguments& arguments, Contender contender) {
-  return arguments.folder / (contender == Contender::log       ? "sha256"
-                             : contender == Contender::log_sm3 ? "both"
-                                                               : "signed");
+  return arguments.folder / (contender == Contender::log_sm3      ? "both"
+                             : contender == Contender::log_signed ? "signed"
+                             : contender == Contender::log_loops  ? "loops"
+                                                                  : "sha256");
 }
 
 // What the run before left in memory must not be written during this one.
@@ -73,7 +83,15 @@ std::optional<Figures> measure_log(const Arguments& arguments, Contender contend
   }
   Log& log = (*product)->log();
   Checkpointer& checkpointer = (*product)->checkpointer();
-  return run_load({.threads = writers, .seconds = arguments.seconds}, [&]() -> Act {
+  const Load load{.threads = writers, .seconds = arguments.seconds};
+  if (contender == Contender::log_loops) {
+    return run_loops(load, std::min(kLoops, writers), [&](std::function<void(bool)> done) {
+      log.append(call_record(), [done = std::move(done)](const Result<std::uint64_t>& sequence) {
+        done(sequence.has_value());
+      });
+    });
+  }
+  return run_load(load, [&]() -> Act {
     return [&, record = call_record()] {
       const auto sequence = log.append_and_wait(record);
       return sequence && (contender != Contender::log_signed || checkpointer.covering(*sequence));
@@ -83,11 +101,17 @@ std::optional<Figures> measure_log(const Arguments& arguments, Contender contend
 
 std::optional<Figures> measure(const Arguments& arguments, Contender contender, unsigned writers) {
   settle(arguments.folder);
-  if (contender != Contender::sqlite) {
+  if (contender != Contender::sqlite && contender != Contender::sqlite_loops) {
     return measure_log(arguments, contender, writers);
   }
   SqliteLog log((arguments.folder / fmt::format("sqlite-{}.db", writers)).string());
-  return run_load({.threads = writers, .seconds = arguments.seconds}, [&]() -> Act {
+  const Load load{.threads = writers, .seconds = arguments.seconds};
+  if (contender == Contender::sqlite_loops) {
+    return run_loops(load, std::min(kLoops, writers), [&](std::function<void(bool)> done) {
+      log.append(call_record(), std::move(done));
+    });
+  }
+  return run_load(load, [&]() -> Act {
     return [&, record = call_record()] { return log.append_and_wait(record); };
   });
 }
@@ -99,7 +123,8 @@ bool run_rounds(const Arguments& arguments) {
     print_header("writers", "records/s");
     for (const unsigned writers : arguments.writers) {
       for (const Contender contender :
-           {Contender::log, Contender::sqlite, Contender::log_sm3, Contender::log_signed}) {
+           {Contender::log, Contender::sqlite, Contender::log_sm3, Contender::log_loops,
+            Contender::sqlite_loops, Contender::log_signed}) {
         const auto figures = measure(arguments, contender, writers);
         if (!figures) {
           return false;

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -48,34 +50,32 @@ Record call_record() {
   return record;
 }
 
-std::optional<Figures> run_load(const Load& load, const std::function<Act()>& make_act) {
-  std::vector<std::vector<float>> waits_ms(load.threads);
+namespace {
+
+using Waits = std::vector<float>;
+
+// Runs `work` on `threads` threads and sums up the waits that they return, in milliseconds.
+std::optional<Figures> measure_threads(unsigned threads,
+                                       const std::function<bool(unsigned thread, Waits&)>& work) {
+  std::vector<Waits> waits_ms(threads);
   std::atomic<bool> good = true;
   const double cpu_before = cpu_seconds();
   const Time::time_point start = Time::now();
-  std::vector<std::thread> threads;
-  for (std::vector<float>& waits : waits_ms) {
-    threads.emplace_back([&] {
-      const Act act = make_act();
-      while (good && seconds_since(start) < load.seconds) {
-        const Time::time_point before = Time::now();
-        if (!act()) {
-          good = false;
-        }
-        waits.push_back(static_cast<float>(seconds_since(before) * 1e3));
-        if (load.pause_ms > 0) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(load.pause_ms));
-        }
+  std::vector<std::thread> running;
+  for (unsigned i = 0; i < threads; ++i) {
+    running.emplace_back([&, i] {
+      if (!work(i, waits_ms[i])) {
+        good = false;
       }
     });
   }
-  for (std::thread& thread : threads) {
+  for (std::thread& thread : running) {
     thread.join();
   }
   const double elapsed = seconds_since(start);
   const double cpu = cpu_seconds() - cpu_before;
-  std::vector<float> all;
-  for (const std::vector<float>& waits : waits_ms) {
+  Waits all;
+  for (const Waits& waits : waits_ms) {
     all.insert(all.end(), waits.begin(), waits.end());
   }
   if (!good || all.empty()) {
@@ -88,6 +88,89 @@ std::optional<Figures> run_load(const Load& load, const std::function<Act()>& ma
                  .p99_ms = all[all.size() * 99 / 100],
                  .max_ms = all.back(),
                  .cpu_s_per_1000 = cpu / count * 1000};
+}
+
+// One thread that has many under way.
+class Loop {
+ public:
+  Loop(std::size_t slots, const Begin& begin) : begin_(begin), began_(slots) {}
+
+  bool run(double seconds, Waits& waits_ms) {
+    const Time::time_point start = Time::now();
+    for (std::size_t slot = 0; slot < began_.size(); ++slot) {
+      start_one(slot);
+    }
+    std::vector<std::size_t> done;
+    for (std::size_t open = began_.size(); open > 0;) {
+      take(done);
+      for (const std::size_t slot : done) {
+        waits_ms.push_back(static_cast<float>(seconds_since(began_[slot]) * 1e3));
+        if (good_ && seconds_since(start) < seconds) {
+          start_one(slot);
+        } else {
+          --open;
+        }
+      }
+    }
+    return good_;
+  }
+
+ private:
+  void start_one(std::size_t slot) {
+    began_[slot] = Time::now();
+    begin_([this, slot](bool good) {
+      bool first = false;
+      {
+        const std::lock_guard lock(mutex_);
+        good_ = good_ && good;
+        first = done_.empty();
+        done_.push_back(slot);
+      }
+      if (first) {
+        changed_.notify_one();
+      }
+    });
+  }
+
+  void take(std::vector<std::size_t>& done) {
+    done.clear();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !done_.empty(); });
+    done.swap(done_);
+  }
+
+  const Begin& begin_;
+  std::vector<Time::time_point> began_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::size_t> done_;
+  std::atomic<bool> good_ = true;
+};
+
+}  // namespace
+
+std::optional<Figures> run_load(const Load& load, const std::function<Act()>& make_act) {
+  return measure_threads(load.threads, [&](unsigned /*thread*/, Waits& waits_ms) {
+    const Act act = make_act();
+    const Time::time_point start = Time::now();
+    bool good = true;
+    while (good && seconds_since(start) < load.seconds) {
+      const Time::time_point before = Time::now();
+      good = act();
+      waits_ms.push_back(static_cast<float>(seconds_since(before) * 1e3));
+      if (load.pause_ms > 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(load.pause_ms));
+      }
+    }
+    return good;
+  });
+}
+
+std::optional<Figures> run_loops(const Load& load, unsigned loops, const Begin& begin) {
+  return measure_threads(loops, [&](unsigned thread, Waits& waits_ms) {
+    Loop loop((load.threads + loops - 1 - thread) / loops, begin);
+    return loop.run(load.seconds, waits_ms);
+  });
 }
 
 Figures median(std::span<const Figures> rounds) {

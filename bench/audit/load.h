@@ -43,6 +43,14 @@ using Act = std::function<bool()>;
 [[nodiscard]] std::optional<Figures> run_load(const Load& load,
                                               const std::function<Act()>& make_act);
 
+// Begins one and returns; `done` is called from any thread.
+using Begin = std::function<void(std::function<void(bool good)> done)>;
+
+// As many at once as `load.threads` says, but shared by `loops` threads that each wait for whatever
+// is done first, as an event loop does.
+[[nodiscard]] std::optional<Figures> run_loops(const Load& load, unsigned loops,
+                                               const Begin& begin);
+
 // Each figure's own median. REQUIRES: not empty.
 [[nodiscard]] Figures median(std::span<const Figures> rounds);
 

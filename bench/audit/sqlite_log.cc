@@ -26,17 +26,26 @@ SqliteLog::~SqliteLog() {
   sqlite3_close(database_);
 }
 
-bool SqliteLog::append_and_wait(const Record& record) {
+std::uint64_t SqliteLog::enqueue(const Record& record, Done done) {
   std::string body = encode_record(record);
   std::uint64_t ticket = 0;
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(body));
+    queue_.push_back({.body = std::move(body), .done = std::move(done)});
     ticket = ++tickets_;
   }
   queued_.notify_one();
+  return ticket;
+}
+
+void SqliteLog::append(const Record& record, Done done) {
+  enqueue(record, std::move(done));
+}
+
+bool SqliteLog::append_and_wait(const Record& record) {
+  const std::uint64_t ticket = enqueue(record, nullptr);
   for (;;) {
-    const std::uint32_t seen = commits_.load();
+    const std::uint32_t seen = commits_.count();
     if (durable_.load() >= ticket) {
       return ok_;
     }
@@ -49,7 +58,7 @@ bool SqliteLog::run(const char* sql) {
 }
 
 // False when it ends and nothing is left.
-bool SqliteLog::take_queue(std::vector<std::string>& batch) {
+bool SqliteLog::take_queue(std::vector<Waiting>& batch) {
   std::unique_lock lock(mutex_);
   queued_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
   batch.clear();
@@ -58,18 +67,22 @@ bool SqliteLog::take_queue(std::vector<std::string>& batch) {
 }
 
 void SqliteLog::commit_loop() {
-  std::vector<std::string> batch;
+  std::vector<Waiting> batch;
   while (take_queue(batch)) {
     bool good = run("BEGIN IMMEDIATE");
-    for (const std::string& body : batch) {
+    for (const auto& [body, done] : batch) {
       sqlite3_bind_blob(insert_, 1, body.data(), static_cast<int>(body.size()), SQLITE_STATIC);
       good = good && sqlite3_step(insert_) == SQLITE_DONE;
       sqlite3_reset(insert_);
     }
     ok_ = run("COMMIT") && good && ok_;
     durable_ += batch.size();
-    ++commits_;
-    commits_.notify_all();
+    commits_.advance();
+    for (const auto& [body, done] : batch) {
+      if (done) {
+        done(ok_);
+      }
+    }
   }
 }
 

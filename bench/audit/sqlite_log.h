@@ -7,11 +7,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "audit/event_count.h"
 #include "audit/record.h"
 
 namespace deepmoat::audit {
@@ -24,24 +26,34 @@ class SqliteLog {
   SqliteLog(const SqliteLog&) = delete;
   SqliteLog& operator=(const SqliteLog&) = delete;
 
-  // Blocks until it is durable; false when anything went wrong so far.
+  // False when anything went wrong so far. Called on the commit thread.
+  using Done = std::function<void(bool durable)>;
+  void append(const Record& record, Done done);
+
+  // Blocks until it is durable.
   bool append_and_wait(const Record& record);
 
  private:
+  struct Waiting {
+    std::string body;
+    Done done;  // none: somebody blocks
+  };
+
   bool run(const char* sql);
+  std::uint64_t enqueue(const Record& record, Done done);
   void commit_loop();
-  bool take_queue(std::vector<std::string>& batch);
+  bool take_queue(std::vector<Waiting>& batch);
 
   sqlite3* database_ = nullptr;
   sqlite3_stmt* insert_ = nullptr;
   std::atomic<bool> ok_ = true;
   std::mutex mutex_;
   std::condition_variable queued_;
-  std::vector<std::string> queue_;
+  std::vector<Waiting> queue_;
   std::uint64_t tickets_ = 0;
   bool stopping_ = false;
   std::atomic<std::uint64_t> durable_ = 0;
-  std::atomic<std::uint32_t> commits_ = 0;
+  EventCount commits_;
   std::thread thread_;
 };
 
