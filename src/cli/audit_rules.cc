@@ -1,6 +1,6 @@
-// `deepmoat audit policy|hold|content`: what auditors set, and the content that is kept. Asks the
-// running server through the data folder's socket, with an auditor's key: the owner of the folder
-// administers, and may not do this himself.
+// `deepmoat audit policy|hold|content|sign-off`: what auditors set and sign, and the content that
+// is kept. Asks the running server through the data folder's socket, with an auditor's key: the
+// owner of the folder administers, and may not do this himself.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,6 +41,9 @@ struct Options {
   std::string reason;
   std::string id;  // of a policy, a hold or a request
   std::string digest;
+  std::string month;
+  std::string figures;
+  std::string note;
   bool json = false;
 };
 
@@ -197,6 +200,16 @@ Result<> read_content(const Options& options) {
 }
 
 // `run` with the options of a command of its own.
+Result<> sign_off(const Options& options) {
+  const Json body = {{"figures_sha256", options.figures}, {"note", options.note}};
+  TRY(const Json signed_off,
+      ask_as_auditor(options, "POST", admin_path({"audit", "reports", options.month, "sign-off"}),
+                     body));
+  fmt::print("{} has signed off the report of {}.\n", text_of(signed_off, "reviewer"),
+             text_of(signed_off, "month"));
+  return {};
+}
+
 CLI::App* add(CLI::App& group, const char* name, const char* help,
               const std::shared_ptr<Options>& options, int& status,
               Result<> (*run)(const Options&)) {
@@ -276,6 +289,15 @@ void add_audit_rules(CLI::App& audit, int& status) {
   command->add_option("--content", options->digest,
                       "The digest in the call's audit record, where several have the same id");
   add_reason(*command, *options);
+  command = add(audit, "sign-off", "Sign off a monthly report that you have read", options, status,
+                sign_off);
+  command->add_option("--month", options->month, "The month, YYYY-MM")->required();
+  command
+      ->add_option("--figures", options->figures,
+                   "The digest of its figures, which the report shows: what you sign")
+      ->required();
+  command->add_option("--note", options->note, "What you found and what follows from it")
+      ->required();
 }
 
 }  // namespace deepmoat::cli
