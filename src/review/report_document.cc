@@ -316,8 +316,9 @@ class Author {
     } else {
       const std::string month = is_month(report_.month) ? report_.month : "MONTH";
       section.blocks.emplace_back(Paragraph{say(Word::sign_how)});
-      section.blocks.emplace_back(
-          Verbatim{say(Word::sign_offs), "deepmoat audit sign-off --month " + month});
+      section.blocks.emplace_back(Verbatim{
+          say(Word::sign_offs), "deepmoat audit sign-off --month " + month + " \\\n  --figures " +
+                                    report_.figures_sha256 + " \\\n  --note \"...\""});
     }
     section.blocks.emplace_back(
         SignatureLines{{say(Word::paper_name), say(Word::paper_date), say(Word::paper_signature)}});
