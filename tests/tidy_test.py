@@ -17,6 +17,7 @@ TABLE = """\
 |---|---|---|
 | `base/` | x | nothing of ours |
 | `audit/` | x | `base` |
+| `verifier/` | x | nothing of ours |
 | `gateway/` | x | `base` `audit` |
 """
 
@@ -85,7 +86,7 @@ class Sandbox(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.root = Path(folder.name)
         self.write("ARCHITECTURE.md", TABLE)
-        for module in ("base", "audit", "gateway"):
+        for module in ("base", "audit", "verifier", "gateway"):
             self.write(f"src/{module}/CMakeLists.txt", "a.cc a_test.cc clock.cc string_utils.cc\n")
 
     def write(self, path: str, content: str) -> None:

@@ -18,6 +18,8 @@ namespace deepmoat::gateway {
 
 namespace {
 
+constexpr int kUnauthorized = 401;
+
 // For the audit log.
 std::string reason_of(const wire::Refusal& refusal) {
   return refusal.audit_reason.empty() ? refusal.code : refusal.audit_reason;
@@ -33,7 +35,11 @@ asio::awaitable<void> refuse(wire::Refusal refusal, wire::ErrorShape shape, Resp
       co_await trail.result(audit::Outcome::refused, refusal.status, std::move(reason));
   Response response =
       to_response(recorded ? refusal : audit_unavailable(), shape, trail.record.request_id);
-  responder.add_headers(trail.record_header());
+  // Not for strangers: they have no receipt, and it would show them how busy the server is. Nor for
+  // a key that is refused like an unknown one, whose owner the record knows.
+  if (!trail.record.operator_id.empty() && refusal.status != kUnauthorized) {
+    responder.add_headers(trail.record_header());
+  }
   co_await responder.send(std::move(response));
 }
 

@@ -193,11 +193,11 @@ asio::awaitable<void> answer_sign_in(ReceivedCall call, Responder& responder, Se
     Json body = session_json(opened->info);
     body["token"] = opened->token.reveal();
     response.body = body.dump();
+    responder.add_headers(record_header(*attempt->on_record));
   } else {
     response = to_response(opened.error());
   }
   trail.count(response.status, response.error_code);
-  responder.add_headers(record_header(*attempt->on_record));
   co_await responder.send(std::move(response));
 }
 

@@ -58,8 +58,9 @@ def wire(text: str, server: Server, case: str) -> bytes:
 def shown(answer) -> str:
     """An answer as text, without what differs from run to run."""
     headers = {**answer.headers, "x-request-id": "{{id}}"}
-    if "retry-after" in headers:
-        headers["retry-after"] = "{{seconds}}"
+    for name, varies in (("retry-after", "{{seconds}}"), ("x-audit-record", "{{record}}")):
+        if name in headers:
+            headers[name] = varies
     head = "".join(f"{name}: {value}\n" for name, value in sorted(headers.items()))
     body = answer.body.decode().replace(answer.headers["x-request-id"], "{{id}}")
     return f"{answer.status}\n{head}\n{body}\n"
