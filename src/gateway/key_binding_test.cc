@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "audit/tail.h"
 #include "gateway/scratch_server.h"
 
 namespace deepmoat::gateway {
@@ -105,6 +106,8 @@ TEST_F(KeyBinding, TheKeysAdapterIsThatOfACallWhichNamesNone) {
   EXPECT_FLOAT_EQ(server_.backend().last_request().adapter_scale(), 0.5F);
   EXPECT_EQ(chat(bound, {{"adapter", "law"}}).status, 200);
   EXPECT_EQ(server_.backend().last_request().adapter(), "law");
+  EXPECT_EQ(audit::TailReader(server_.folder() / "audit").read_last(1)->front().record.adapter,
+            "law");
   EXPECT_FLOAT_EQ(server_.backend().last_request().adapter_scale(), 0);
   EXPECT_EQ(chat(bound, {{"model", "demo:law"}}).status, 200);
   EXPECT_EQ(server_.backend().last_request().adapter(), "law");
