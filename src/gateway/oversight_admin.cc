@@ -67,23 +67,6 @@ Json content_json(const KeptContent& content) {
           {"content", content.digest}};
 }
 
-template <class T, class ToJson>
-Json list_json(const std::vector<T>& list, const ToJson& to_json) {
-  Json data = Json::array();
-  for (const T& entry : list) {
-    data.push_back(to_json(entry));
-  }
-  return {{"object", "list"}, {"data", std::move(data)}};
-}
-
-template <class T, class ToJson>
-wire::OrRefusal<Json> answered(const Result<T>& result, const ToJson& to_json) {
-  if (!result) {
-    return std::unexpected(wire::to_field_refusal(result.error()));
-  }
-  return Json(to_json(*result));
-}
-
 // Who names no tenant means all that he reaches.
 std::string tenant_of(const identity::Actor& actor, std::optional<std::string> named) {
   const bool home = actor.tenant.value() == identity::kHomeTenant;

@@ -38,23 +38,6 @@ Json given_json(const identity::PersonWithPassword& person) {
   return json;
 }
 
-template <class T, class ToJson>
-Json list_json(const std::vector<T>& list, const ToJson& to_json) {
-  Json data = Json::array();
-  for (const T& entry : list) {
-    data.push_back(to_json(entry));
-  }
-  return {{"object", "list"}, {"data", std::move(data)}};
-}
-
-template <class T, class ToJson>
-wire::OrRefusal<Json> answered(const Result<T>& result, const ToJson& to_json) {
-  if (!result) {
-    return std::unexpected(wire::to_field_refusal(result.error()));
-  }
-  return Json(to_json(*result));
-}
-
 wire::OrRefusal<std::optional<identity::Role>> role_in(const Json& request) {
   TRY(const auto text, text_in(request, "role"));
   if (!text) {
