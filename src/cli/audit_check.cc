@@ -78,10 +78,23 @@ verifier::Result<std::vector<VerifierKey>> keys_of(const Options& options) {
   return keys;
 }
 
+// A server that was ended within its first second has signed nothing yet. To an auditor with a key
+// of his own that is no excuse.
+bool never_signed(const Options& options) {
+  const std::filesystem::path log = DataFolder(options.data).audit();
+  std::error_code error;
+  return options.keys.empty() && options.checkpoints.empty() &&
+         !std::filesystem::exists(log / "checkpoint", error) &&
+         !std::filesystem::exists(log / "checkpoints", error);
+}
+
 int verify(const Options& options) {
-  const auto keys = keys_of(options);
+  auto keys = keys_of(options);
   if (!keys) {
     return report_fault(keys.error());
+  }
+  if (never_signed(options)) {
+    keys->clear();
   }
   verifier::LogOptions log_options{.keys = *keys, .tiles = options.tiles};
   for (const std::string& path : options.checkpoints) {

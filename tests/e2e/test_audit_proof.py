@@ -185,3 +185,20 @@ def test_a_full_disk_leaves_a_way_in_and_heals(small_disk, make_server):
                  lambda: client.get("/v1/models").status_code == 200, 30)
         assert client.get("/readyz").json()["checks"]["audit_log"] == "ok"
     server.stop()
+
+
+def test_a_log_that_was_never_signed_is_no_alarm(make_server, tmp_path):
+    """But to who has a key of his own, and once there was a checkpoint."""
+    server = make_server().start()
+    write_records(server, 2)
+    server.stop()
+    log = server.data / "audit"
+    (log / "checkpoint").unlink()
+    done = command("audit", "verify", "--data", server.data, check=False)
+    assert done.returncode == 1 and "NOT intact" in done.stdout
+    shutil.rmtree(log / "checkpoints")
+    assert command("audit", "verify", "--data", server.data).returncode == 0
+    key = tmp_path / "auditors.key"
+    shutil.copy(log / "verifier.key", key)
+    done = command("audit", "verify", "--data", server.data, "--key", key, check=False)
+    assert done.returncode == 1
