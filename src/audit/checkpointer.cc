@@ -200,7 +200,11 @@ void Checkpointer::take_to_places(bool last) {
       log::error("audit log: a second place does not take the checkpoint",
                  {{"place", health.place}, {"error", kept.error().message}});
     }
-    health.error = kept ? "" : kept.error().message;
+    if (!kept) {
+      health.error = kept.error().message;
+    } else if (*kept) {
+      health.error.clear();  // one that is not to be asked yet has not got well
+    }
     health.size = kept && *kept ? size : health.size;
   }
 }

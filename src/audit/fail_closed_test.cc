@@ -33,6 +33,18 @@ class MoodyDisk final : public Disk {
     released_.notify_all();
   }
 
+  void hold_creations() {
+    const std::lock_guard lock(mutex_);
+    creations_held_ = true;
+  }
+  void release_creations() {
+    {
+      const std::lock_guard lock(mutex_);
+      creations_held_ = false;
+    }
+    released_.notify_all();
+  }
+
   Result<std::vector<std::string>> list(const std::filesystem::path& folder) override {
     return under_.list(folder);
   }
@@ -46,6 +58,10 @@ class MoodyDisk final : public Disk {
   }
   Result<std::unique_ptr<DiskFile>> create(const std::filesystem::path& path,
                                            std::uint64_t bytes) override {
+    {
+      std::unique_lock lock(mutex_);
+      released_.wait(lock, [this] { return !creations_held_; });
+    }
     if (full && bytes > 0) {
       return fail(Code::io, path.string() + ": No space left on device");
     }
@@ -81,14 +97,15 @@ class MoodyDisk final : public Disk {
   std::mutex mutex_;
   std::condition_variable released_;
   bool held_ = false;
+  bool creations_held_ = false;
 };
 
 class FailClosed : public ::testing::Test {
  protected:
-  std::unique_ptr<Log> open(const Clock& clock) {
+  std::unique_ptr<Log> open(const Clock& clock, std::int64_t stall_ms = 5000) {
     auto log = Log::open({.directory = folder_.log(),
                           .segment_bytes = kSegmentBytesMin,
-                          .stall_ms = 20,
+                          .stall_ms = stall_ms,
                           .retry_ms = 20,
                           .disk = &disk_},
                          clock);
@@ -160,7 +177,7 @@ TEST_F(FailClosed, AServerThatStartsOnAFullDiskServesAdministrators) {
 }
 
 TEST_F(FailClosed, ADiskThatDoesNotAnswerIsNotWaitedFor) {
-  const auto log = open(clock_);
+  const auto log = open(clock_, 20);
   ASSERT_TRUE(log->append_and_wait(sample_record(1)));
   await_reserve();  // the supply's syncs are through
   disk_.hold_syncs();
@@ -181,7 +198,7 @@ TEST_F(FailClosed, ADiskThatDoesNotAnswerIsNotWaitedFor) {
 }
 
 TEST_F(FailClosed, WhatWaitsBehindAStallFailsAndIsNotWritten) {
-  const auto log = open(clock_);
+  const auto log = open(clock_, 20);
   ASSERT_TRUE(log->append_and_wait(sample_record(1)));
   await_reserve();
   disk_.hold_syncs();
@@ -199,6 +216,23 @@ TEST_F(FailClosed, WhatWaitsBehindAStallFailsAndIsNotWritten) {
   }
   EXPECT_EQ(refused, 8);
   disk_.release_syncs();
+  await(*log, LogState::writing);
+  EXPECT_TRUE(log->append_and_wait(sample_record(1)));
+  EXPECT_TRUE(verified(folder_).intact());
+}
+
+// Also where the next segment is not there yet and the disk stops while it is made.
+TEST_F(FailClosed, ADiskThatStopsWhileTheNextSegmentIsMadeIsNotWaitedFor) {
+  const auto log = open(clock_, 20);
+  ASSERT_TRUE(log->append_and_wait(sample_record(1)));
+  await_reserve();
+  disk_.hold_creations();
+  Result<std::uint64_t> last = 0;
+  while ((last = log->append_and_wait(sample_record(1)))) {
+  }
+  EXPECT_EQ(last.error().code, Code::audit_unavailable);
+  EXPECT_EQ(log->state(), LogState::stalled);
+  disk_.release_creations();
   await(*log, LogState::writing);
   EXPECT_TRUE(log->append_and_wait(sample_record(1)));
   EXPECT_TRUE(verified(folder_).intact());

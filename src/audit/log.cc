@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -222,7 +223,7 @@ class Log::Impl {
       std::size_t done = 0;
       while (done < records.size()) {
         if (!writer_.fits(records[done].body.size())) {
-          if (auto entered = enter_next(); !entered) {
+          if (auto entered = timed([this] { return enter_next(); }); !entered) {
             refuse_batch(done, unavailable(entered.error().message));
             break;
           }
@@ -264,19 +265,33 @@ class Log::Impl {
 
   Result<std::size_t> commit(std::span<const NewRecord> records) {
     const bool first_in_segment = writer_.blank();
-    commit_began_ns_.store(clock_.mono_ns(), std::memory_order_release);
-    auto committed = writer_.commit(records, clock_.unix_ms(), [this](std::string_view leaf_data) {
-      tree_->append(leaf_data);
+    auto committed = timed([&] {
+      return writer_.commit(records, clock_.unix_ms(),
+                            [this](std::string_view leaf_data) { tree_->append(leaf_data); });
     });
-    commit_began_ns_.store(kIdle, std::memory_order_release);
-    if (committed && stalled_.exchange(false, std::memory_order_acq_rel)) {
-      log::info("audit log: the disk answers again", {});
-    }
     if (committed && first_in_segment) {
       // Only now: never more than one blank segment, whenever we are killed.
       supply_.want(writer_.segment() + 1);
     }
     return committed;
+  }
+
+  // What may wait for the disk, under the eyes of the watching thread.
+  template <class Work>
+  std::invoke_result_t<const Work&> timed(const Work& work) {
+    commit_began_ns_.store(clock_.mono_ns(), std::memory_order_release);
+    auto done = work();
+    bool was_stalled = false;
+    {
+      // Under the mutex, as watch() sets it: a stall that is noticed now is over.
+      const std::lock_guard lock(mutex_);
+      commit_began_ns_.store(kIdle, std::memory_order_release);
+      was_stalled = stalled_.exchange(false, std::memory_order_acq_rel);
+    }
+    if (was_stalled) {
+      log::info("audit log: the disk answers again", {});
+    }
+    return done;
   }
 
   // Completions are taken under the mutex, because a stall completes them too, and run outside it.
@@ -326,7 +341,6 @@ class Log::Impl {
                     name, cause.message));
     log::error("audit log: cannot write; every call is refused from now on",
                {{"segment", name}, {"error", cause.message}});
-    mark_tail_unknown(options_.directory, *options_.disk);
     std::vector<Pending> taken = take_batch(first, batch_.size());
     {
       const std::lock_guard lock(mutex_);
@@ -336,6 +350,7 @@ class Log::Impl {
     }
     failed_.store(true, std::memory_order_release);
     complete_all(taken, error);
+    mark_tail_unknown(options_.directory, *options_.disk);  // last: that disk may not answer
   }
 
   void watch() {

@@ -152,6 +152,11 @@ Result<Scan> scan_segment(const SegmentFile& file, std::string_view bytes, const
                           ChainState& chain) {
   TRY(const SegmentHeader header, check_header(file, bytes, before));
   chain = {header.first_sequence, header.hash};
+  if (file.kept()) {
+    const char* why = scan_kept(bytes, chain, nullptr);
+    return why == nullptr ? Result<Scan>(Scan{.why = {}})
+                          : corrupt(file, chain.next_sequence, 0, why);
+  }
   Scan scan = scan_frames(bytes, kSegmentHeaderBytes, chain, nullptr);
   if (scan.end == ScanEnd::corrupt) {
     return corrupt(file, chain.next_sequence, scan.offset, scan.why);

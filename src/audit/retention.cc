@@ -20,6 +20,7 @@ struct SegmentSpan {
   std::uint64_t number = 0;
   UnixMillis begun_ms = 0;
   UnixMillis ended_ms = 0;  // when the next one was begun
+  UnixMillis ready_ms = 0;  // when the one after that was: before, no run has touched it
 };
 
 // With the SM3 leaf hash even where there is no SM3 tree: it may begin later.
@@ -68,6 +69,9 @@ class Retention {
       if (!spans.empty()) {
         spans.back().ended_ms = header.created_unix_ms;
       }
+      if (spans.size() > 1) {
+        spans[spans.size() - 2].ready_ms = header.created_unix_ms;
+      }
       spans.push_back({.number = number, .begun_ms = header.created_unix_ms});
     }
     spans.resize(spans.size() - std::min<std::size_t>(spans.size(), 2));
@@ -84,7 +88,7 @@ class Retention {
                                             policy_.medical_days},
         [&](std::int64_t days) {
           return first + (days * kDayMs) <= options_.now_ms &&
-                 last + (days * kDayMs) >= options_.last_run_ms;
+                 std::max(last + (days * kDayMs), span.ready_ms) >= options_.last_run_ms;
         });
   }
 
@@ -98,9 +102,9 @@ class Retention {
     std::string bytes;
     CHECK_OK(file.load(bytes));
     ++report_.segments_read;
-    TRY(Treated treated, rewrite(file, bytes));
+    TRY(const Treated treated, rewrite_under_holds(file, bytes));
     if (treated.removed.empty()) {
-      return {};
+      return file.kept() && !options_.dry_run ? remove_replaced(number) : Result<>();
     }
     report_.removed += treated.removed.size();
     ++report_.segments_rewritten;
@@ -109,13 +113,30 @@ class Retention {
       return {};
     }
     CHECK_OK(on_removed(treated.removed));
-    return replace(number, treated.kept);
+    CHECK_OK(replace(number, treated.kept));
+    return on_removed(treated.removed);  // what came in between from the old file
   }
 
   struct Treated {
     std::string kept;                    // the new file
     std::vector<std::uint64_t> removed;  // sequences
   };
+
+  // Once more when a hold was placed or released meanwhile.
+  Result<Treated> rewrite_under_holds(const SegmentFile& file, std::string_view bytes) {
+    const auto generation = [this] {
+      return options_.held_generation ? options_.held_generation() : 0;
+    };
+    const std::uint64_t held_before = report_.held;
+    for (;;) {
+      report_.held = held_before;
+      const std::uint64_t before = generation();
+      TRY(Treated treated, rewrite(file, bytes));
+      if (generation() == before) {
+        return treated;
+      }
+    }
+  }
 
   // The file as it will be, made in memory.
   Result<Treated> rewrite(const SegmentFile& file, std::string_view bytes) {
@@ -191,7 +212,16 @@ class Retention {
     }
     CHECK_OK(disk_.rename(unfinished, path));
     CHECK_OK(disk_.sync_folder(options_.directory));
-    CHECK_OK(disk_.remove(options_.directory / segment_name(number)));
+    return remove_replaced(number);
+  }
+
+  // Its texts are those that were to go.
+  Result<> remove_replaced(std::uint64_t number) {
+    const std::filesystem::path replaced = options_.directory / segment_name(number);
+    if (!disk_.exists(replaced)) {
+      return {};
+    }
+    CHECK_OK(disk_.remove(replaced));
     return disk_.sync_folder(options_.directory);
   }
 

@@ -29,6 +29,9 @@ struct RetentionPolicy {
 
 // Under a legal hold nothing is deleted. Asked for each record that has expired.
 using Held = std::function<bool(const Record&)>;
+// A number that rises with each change of the holds, so that one which comes while a file is being
+// written is heeded.
+using HeldGeneration = std::function<std::uint64_t()>;
 
 struct RetentionReport {
   std::uint64_t segments_read = 0;
@@ -44,15 +47,17 @@ struct RetentionOptions {
   UnixMillis now_ms = 0;
   // Segments in which nothing can have expired since then are not read; 0: all are.
   UnixMillis last_run_ms = 0;
-  bool dry_run = false;                     // counts, and deletes nothing
-  const std::atomic<bool>* stop = nullptr;  // ends after the segment that it is at
+  HeldGeneration held_generation = nullptr;  // none: the holds do not change meanwhile
+  bool dry_run = false;                      // counts, and deletes nothing
+  const std::atomic<bool>* stop = nullptr;   // ends after the segment that it is at
   Disk* disk = &system_disk();
 };
 
 // Goes through the segments that are complete, but the newest of them: what recovery reads stays as
 // it is. Beside a running log of the same process, from one thread. Each segment is either as it
 // was or done, whatever happens. `on_removed` gets the sequences, segment by segment, before their
-// text goes. Code::corrupt for a segment that does not check: nothing of it is touched. Code::io.
+// text goes and once more afterwards. Code::corrupt for a segment that does not check: nothing of
+// it is touched. Code::io.
 [[nodiscard]] Result<RetentionReport> delete_expired(
     const RetentionOptions& options, const RetentionPolicy& policy, const Held& held,
     const std::function<Result<>(const std::vector<std::uint64_t>&)>& on_removed);

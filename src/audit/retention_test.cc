@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "audit/checkpointer.h"
 #include "audit/scratch_log.h"
 
@@ -48,15 +50,16 @@ class RetentionTest : public ::testing::Test {
   }
   Result<RetentionReport> run(const Held& held = nullptr, bool dry_run = false) {
     removed_.clear();
-    return delete_expired({.directory = folder_.log(),
-                           .now_ms = clock_.unix_ms(),
-                           .last_run_ms = last_run_ms_,
-                           .dry_run = dry_run,
-                           .disk = disk_},
-                          kPolicy, held, [&](const std::vector<std::uint64_t>& sequences) {
-                            removed_.insert(removed_.end(), sequences.begin(), sequences.end());
-                            return on_removed_;
-                          });
+    auto report = delete_expired({.directory = folder_.log(),
+                                  .now_ms = clock_.unix_ms(),
+                                  .last_run_ms = last_run_ms_,
+                                  .dry_run = dry_run,
+                                  .disk = disk_},
+                                 kPolicy, held, [&](const std::vector<std::uint64_t>& sequences) {
+                                   removed_.insert(sequences.begin(), sequences.end());
+                                   return on_removed_;
+                                 });
+    return report;
   }
   // What is left of the texts, by the verifier and by the reader, which must agree.
   verifier::LogReport checked(std::uint64_t records, std::uint64_t stubs) {
@@ -76,7 +79,7 @@ class RetentionTest : public ::testing::Test {
   transparency::NoteSigner signer_ = make_signer();
   Disk* disk_ = &system_disk();
   UnixMillis last_run_ms_ = 0;
-  std::vector<std::uint64_t> removed_;
+  std::set<std::uint64_t> removed_;
   Result<> on_removed_;
 };
 
@@ -147,6 +150,42 @@ TEST_F(RetentionTest, ASecondRunReadsOnlyWhatCanHaveExpired) {
   last_run_ms_ = clock_.unix_ms();
   clock_.advance_ms(kDayMs);
   EXPECT_LT(run()->segments_read, 5U);
+}
+
+// A log of which each file lasts longer than its records keep their text: a file is complete only
+// when its time has long been over.
+TEST_F(RetentionTest, ASlowLogLosesItsTextsToo) {
+  LogOptions options{.directory = folder_.log(), .segment_bytes = kSegmentBytesMin};
+  const auto log = Log::open(options, clock_).value();
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(log->append_and_wait(call("shop", "internal")));
+    clock_.advance_ms(10 * kDayMs);
+    last_run_ms_ = clock_.unix_ms() - 10 * kDayMs;
+    ASSERT_TRUE(run());
+  }
+  const std::uint64_t complete = count_segments(folder_.log()).value() - 3;  // and the spare
+  for (std::uint64_t number = 1; number < complete; ++number) {
+    EXPECT_TRUE(fs::exists(folder_.log() / kept_name(number))) << number;
+  }
+  EXPECT_GT(complete, 4U);
+}
+
+TEST_F(RetentionTest, AHoldThatComesMeanwhileIsHeeded) {
+  write_days(300);
+  std::uint64_t generation = 0;
+  bool in_force = false;
+  const Held held = [&](const Record&) {
+    if (generation == 0) {  // placed behind the first look
+      ++generation;
+      return std::exchange(in_force, true);
+    }
+    return in_force;
+  };
+  const auto report = delete_expired({.directory = folder_.log(),
+                                      .now_ms = clock_.unix_ms(),
+                                      .held_generation = [&] { return generation; }},
+                                     kPolicy, held, [](const auto&) { return Result<>(); });
+  EXPECT_EQ(report->removed, 0U);
 }
 
 TEST_F(RetentionTest, WhatIsUnderALegalHoldStays) {

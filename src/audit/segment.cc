@@ -66,18 +66,25 @@ Result<SegmentFile> SegmentFile::open(const std::filesystem::path& directory, st
                                       Disk& disk) {
   SegmentFile segment;
   segment.number_ = number;
-  segment.path_ = directory / kept_name(number);
-  auto kept = disk.open(segment.path_);
-  if (kept) {
-    segment.kept_ = true;
-    segment.reader_ = std::move(*kept);
+  // Three looks: retention may put the one in the place of the other between two of them.
+  for (const bool kept : {true, false, true}) {
+    segment.path_ = directory / (kept ? kept_name(number) : segment_name(number));
+    auto opened = disk.open(segment.path_);
+    if (opened) {
+      segment.kept_ = kept;
+      segment.reader_ = std::move(*opened);
+      break;
+    }
+    if (opened.error().code != Code::not_found) {
+      return std::unexpected(std::move(opened).error());
+    }
+  }
+  if (segment.reader_ == nullptr) {
+    return fail(Code::not_found, (directory / segment_name(number)).string() + " is not there");
+  }
+  if (segment.kept_) {
     return segment;
   }
-  if (kept.error().code != Code::not_found) {
-    return std::unexpected(std::move(kept).error());
-  }
-  segment.path_ = directory / segment_name(number);
-  TRY(segment.reader_, disk.open(segment.path_));
   const std::uint64_t bytes = segment.bytes();
   if (bytes < kSegmentBytesMin || bytes > kSegmentBytesMax || bytes % kSegmentPageBytes != 0) {
     return fail(Code::corrupt,
@@ -136,6 +143,26 @@ Result<> prepare_segment(const std::filesystem::path& directory, std::uint64_t n
   return disk.sync_folder(directory);
 }
 
+namespace {
+
+// Whole, so that the file which it replaces may go.
+Result<> check_kept(const std::filesystem::path& directory, std::uint64_t number, Disk& disk) {
+  TRY(const SegmentFile file, SegmentFile::open(directory, number, disk));
+  std::string bytes;
+  CHECK_OK(file.load(bytes));
+  SegmentHeader header;
+  const char* why = check_segment_header(file, bytes, nullptr, header);
+  if (why == nullptr) {
+    ChainState chain{header.first_sequence, header.hash};
+    why = scan_kept(bytes, chain, nullptr);
+  }
+  return why == nullptr ? Result<>()
+                        : fail(Code::corrupt, fmt::format("{}: {}; the segment beside it is kept",
+                                                          file.path().string(), why));
+}
+
+}  // namespace
+
 Result<> remove_unfinished_segments(const std::filesystem::path& directory, Disk& disk) {
   TRY(const std::vector<std::string> names, disk.list(directory));
   for (const std::string& name : names) {
@@ -143,6 +170,9 @@ Result<> remove_unfinished_segments(const std::filesystem::path& directory, Disk
     // Retention had put its `.kept` in the place of this one.
     const bool replaced = name.ends_with(kSuffix) && number_of(name, segment_name) != 0 &&
                           disk.exists(directory / kept_name(number_of(name, segment_name)));
+    if (replaced) {
+      CHECK_OK(check_kept(directory, number_of(name, segment_name), disk));
+    }
     if (unfinished || replaced) {
       CHECK_OK(disk.remove(directory / name));
     }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "audit/log.h"
@@ -42,6 +43,7 @@ class RetentionKeeper {
   std::mutex mutex_;
   std::condition_variable ending_;
   std::atomic<bool> stopping_ = false;
+  std::optional<MonoNanos> last_run_ns_;  // the thread's own
   std::thread thread_;
 };
 

@@ -6,6 +6,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
+#include <initializer_list>
 #include <memory>
 
 #include "base/log.h"
@@ -195,6 +197,19 @@ void serve_until_end(const sigset_t& signals, const ServeOptions& options, const
   wait_for_end(signals, options, folder, clock, served, services, server);
 }
 
+void end_pools(std::initializer_list<boost::asio::thread_pool*> pools) {
+  for (boost::asio::thread_pool* const pool : pools) {
+    pool->join();
+  }
+}
+
+// Waits for all that is queued by now.
+void finish(boost::asio::thread_pool& pool) {
+  std::promise<void> done;
+  boost::asio::post(pool, [&done] { done.set_value(); });
+  done.get_future().wait();
+}
+
 // Says how many connections had to be cut.
 std::size_t end_calls(gateway::Server& server, Installation& installation, ServedModels& served,
                       std::int64_t patience_s) {
@@ -222,7 +237,6 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
                              [&log = installation->audit_log()] { return log.tree().size(); });
   boost::asio::thread_pool log_readers(kLogReaders);
   const gateway::AuditDesk audit_desk{keeper, installation->checkpointer(), log_readers};
-  std::unique_ptr<gateway::Server> server;
   CHECK_OK(check_model_files(config));
   auto served =
       std::make_unique<ServedModels>(installation->database(), blocking, folder, config, clock);
@@ -247,12 +261,14 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   services.reports = &reports;
   services.sign_ins = &sign_ins;
   services.audit_desk = &audit_desk;
-  TRY(server, gateway::Server::start(services, tls));
+  TRY(const auto server, gateway::Server::start(services, tls));
   const auto sender = start_webhook_sender(*installation, blocking, config, clock);
   if (!sender) {
     server->stop();
-    served.reset();   // its thread waits for the database's
-    blocking.join();  // its work answers to the server's threads
+    end_pools({&reports, &log_readers, &sign_ins});  // they answer to the server's threads
+    finish(blocking);
+    served.reset();  // its thread uses the database's
+    blocking.join();
     return std::unexpected(sender.error());
   }
   installation->custody_watch().start();
@@ -260,10 +276,9 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   const std::size_t cut =
       end_calls(*server, *installation, *served, live_config.get()->server.drain_timeout_s);
   (*sender)->stop();
-  reports.join();
-  log_readers.join();
-  sign_ins.join();
-  served.reset();  // its thread uses the database's
+  end_pools({&reports, &log_readers, &sign_ins});
+  finish(blocking);  // what looks into the catalogue, which goes next
+  served.reset();    // its thread uses the database's
   blocking.join();
   log::info("stopped", {{"connections_cut", cut}});
   if (!installation->custody_watch().stop(kCanaryEndMs)) {

@@ -317,6 +317,9 @@ Result<> Pkcs11Token::write_data(const std::string& label, std::string_view byte
     CK_ATTRIBUTE value = attribute(CKA_VALUE, copy);
     status = (*library_)->C_SetAttributeValue(session_, found.front(), &value, 1);
     if (status == CKR_OK) {
+      for (std::size_t i = 1; i < found.size(); ++i) {
+        CHECK_OK(destroy_key(found[i]));  // a crash can leave two
+      }
       return {};
     }
     // Some tokens let no object change: a new one then, before the old one goes.

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "audit/record_json.h"
 #include "gateway/audit_reading.h"
 #include "gateway/audit_reports.h"
 #include "gateway/blocking.h"
@@ -14,6 +16,9 @@ namespace deepmoat::gateway {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr int kReadsWaitingMax = 32;
+constexpr std::size_t kQueryBytesMax = audit::kTextBytesMax;
 
 // What the home tenant's auditors see beyond others': places name hosts and folders.
 Response audit_status(const Services& services, const AuthenticatedCall& call) {
@@ -59,6 +64,25 @@ Response read_log(const Services& services, const AuthenticatedCall& call) {
   }
 }
 
+// As it stands in the record: everything but letters, digits and a few signs is escaped, so that no
+// value can look like another parameter.
+std::string query_text(const ReceivedCall& call) {
+  std::string text;
+  const auto add = [&text](std::string_view part) {
+    for (const unsigned char c : part) {
+      const bool plain = std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == ':';
+      text += plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
+    }
+  };
+  for (const auto& [name, value] : call.query) {
+    text += text.empty() ? "" : "&";
+    add(name);
+    text += '=';
+    add(value);
+  }
+  return text;
+}
+
 }  // namespace
 
 bool is_audit(Handler handler) {
@@ -83,9 +107,7 @@ void note_reading(const ReceivedCall& call, audit::Record& record) {
     record.reason = sign_off ? sign_off->reason() : std::string();
     return;
   }
-  for (const auto& [name, value] : call.query) {
-    record.reason += fmt::format("{}{}={}", record.reason.empty() ? "" : "&", name, value);
-  }
+  record.reason = query_text(call);
 }
 
 Result<CurrentLog> current_log(const Services& services) {
@@ -103,6 +125,22 @@ asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> 
   if (services.audit_desk == nullptr) {
     co_return to_response(
         wire::to_refusal({Code::unavailable, "nobody reads the audit log of this server"}));
+  }
+  // A broken index, or a question that reads it all, must not make everybody else's queue.
+  const WaitingPlace place(services.log_reads_waiting, kReadsWaitingMax);
+  if (!place.taken()) {
+    co_return to_response(wire::Refusal{.status = 503,
+                                        .type = "service_unavailable_error",
+                                        .code = "audit_reading_busy",
+                                        .message = "Too many read the audit log at this moment; "
+                                                   "try again.",
+                                        .retry_after_s = 2});
+  }
+  // It has no record that holds it whole, and what an auditor asked has to be known.
+  if (query_text(call->received).size() > kQueryBytesMax) {
+    co_return to_response(wire::invalid(
+        "query", fmt::format("query: it is on record, which holds {} bytes of it; ask in parts",
+                             kQueryBytesMax)));
   }
   std::move_only_function<Response()> work = [call = std::move(call), &services] {
     return read_log(services, *call);

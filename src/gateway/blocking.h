@@ -6,11 +6,27 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <atomic>
 #include <functional>
 
 #include "gateway/mailbox.h"
 
 namespace deepmoat::gateway {
+
+// A place among those who wait for such a thread, while it lives; what goes over `most` is not
+// taken, and answered with 503.
+class WaitingPlace {
+ public:
+  WaitingPlace(std::atomic<int>& count, int most) : count_(count), taken_(++count <= most) {}
+  ~WaitingPlace() { --count_; }
+  WaitingPlace(const WaitingPlace&) = delete;
+  WaitingPlace& operator=(const WaitingPlace&) = delete;
+  [[nodiscard]] bool taken() const { return taken_; }
+
+ private:
+  std::atomic<int>& count_;
+  const bool taken_;
+};
 
 template <class T>
 asio::awaitable<T> run_blocking(asio::thread_pool& pool, std::move_only_function<T()> work) {

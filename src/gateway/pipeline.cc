@@ -147,6 +147,7 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
     co_await responder.send(std::move(response));
     co_return;
   }
+  responder.add_headers(trail.record_header());
   auto wanted = wanted_content(*routed, services, trail.record);
   if (!wanted) {
     wire::Refusal refusal = content_unavailable(wanted.error());
@@ -156,7 +157,6 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
     co_await responder.send(std::move(response));
     co_return;
   }
-  responder.add_headers(trail.record_header());
   FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
   account(finished, services);
   co_await keep_wanted(*std::move(wanted), finished, services, trail);

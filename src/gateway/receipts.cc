@@ -43,6 +43,9 @@ Result<std::vector<review::RequestRecord>> records_of(review::AuditIndex& index,
       !principal.may(identity::Permission::read_audit)) {
     filter.tenant = principal.tenant.value();
   }
+  if (!principal.may(identity::Permission::read_audit)) {
+    filter.operator_id = principal.client_id.value();  // a colleague may use the same request id
+  }
   std::vector<review::RequestRecord> records;
   const auto take = [&](const review::IndexRow& row) {
     if (may_see(row.entry.record, principal)) {

@@ -77,6 +77,7 @@ struct Services {
   const PeopleDesk* people_desk = nullptr;      // none: nobody signs in
   boost::asio::thread_pool* sign_ins = nullptr;  // with `people_desk`: for hashing passwords
   std::atomic<int> sign_ins_waiting = 0;
+  std::atomic<int> log_reads_waiting = 0;                     // with `audit_desk`
   const OversightDesk* oversight = nullptr;                   // none: no content is kept
   std::function<std::uint64_t()> open_connections = nullptr;  // set by the server at its start
 };

@@ -89,25 +89,11 @@ wire::OrRefusal<SignInAttempt> read_attempt(ReceivedCall& call, const Services& 
   return attempt;
 }
 
-// A place among those who wait for their password to be hashed.
-class Waiting {
- public:
-  explicit Waiting(std::atomic<int>& count) : count_(count), taken_(++count <= kWaitingMax) {}
-  ~Waiting() { --count_; }
-  Waiting(const Waiting&) = delete;
-  Waiting& operator=(const Waiting&) = delete;
-  [[nodiscard]] bool taken() const { return taken_; }
-
- private:
-  std::atomic<int>& count_;
-  const bool taken_;
-};
-
 using Attempt = std::shared_ptr<const SignInAttempt>;
 
 // The three steps on their threads.
 asio::awaitable<wire::OrRefusal<OpenedSession>> by_password(Attempt attempt, Services& services) {
-  const Waiting waiting(services.sign_ins_waiting);
+  const WaitingPlace waiting(services.sign_ins_waiting, kWaitingMax);
   if (!waiting.taken()) {
     co_return std::unexpected(busy());
   }

@@ -228,6 +228,9 @@ Result<> ContentPolicies::remove(const Actor& actor, const std::string& id) {
             !may_see(actor, policy_of(*row).intact ? std::string_view(row->tenant) : "")) {
           return fail(Code::not_found, "no such policy; see: deepmoat audit policy list");
         }
+        if (policy_of(*row).intact) {
+          CHECK_OK(check_made_by(actor, row->created_by));
+        }
         CHECK_OK(table_.erase_policy(id));
         return reload();
       });

@@ -24,6 +24,7 @@ using identity::AuditedAction;
 using store::CallContentRow;
 
 constexpr std::string_view kRowPurpose = "deepmoat kept content row 1";
+constexpr std::size_t kShownBytesMax = 16ULL * 1024 * 1024;  // of sealed texts, in one answer
 constexpr std::string_view kDigestPurpose = "deepmoat kept content 1";
 constexpr std::string_view kIdPrefix = "cnt_";
 constexpr std::size_t kRequestIdBytesMax = 128;
@@ -165,11 +166,14 @@ Result<FoundContents> ContentStore::find(const Actor& actor, const ContentQuery&
   TRY(const auto rows, table_.find_contents(query.request_id, all ? "" : actor.tenant.value(),
                                             query.digest, kContentsShownMax + 1));
   FoundContents found;
+  std::size_t bytes = 0;
   for (const CallContentRow& row : rows) {
     if (!identity::reaches(actor.tenant, TenantId(row.tenant))) {
       continue;
     }
-    if (found.contents.size() == kContentsShownMax) {
+    bytes += row.input.size() + row.output.size();
+    if (found.contents.size() == kContentsShownMax ||
+        (bytes > kShownBytesMax && !found.contents.empty())) {
       found.more = true;
       break;
     }

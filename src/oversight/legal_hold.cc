@@ -114,6 +114,12 @@ LegalHold LegalHolds::hold_of(const store::LegalHoldRow& row) const {
 }
 
 Result<> LegalHolds::reload() {
+  Result<> read = read_rows();
+  ++generation_;  // behind the new holds: who saw the old ones sees another number
+  return read;
+}
+
+Result<> LegalHolds::read_rows() {
   const auto rows = table_.list_holds();
   if (!rows) {
     snapshot_.store(std::make_shared<const Snapshot>(std::nullopt));
@@ -160,7 +166,9 @@ bool LegalHolds::held(const audit::Record& record, UnixMillis happened_ms) const
   // What an administrator did to a held key is in a record of the administrator's tenant and key.
   const std::shared_ptr<const Snapshot> snapshot = snapshot_.load();
   return !*snapshot || std::ranges::any_of(**snapshot, [&](LegalHold hold) {
-    if (hold.key_id.empty() || hold.key_id != record.resource) {
+    // Only there is a resource a key: elsewhere callers name it, a model for one.
+    if (hold.key_id.empty() || hold.key_id != record.resource ||
+        !record.action.starts_with("key.")) {
       return false;
     }
     hold.tenant.clear();
@@ -238,6 +246,7 @@ Result<LegalHold> LegalHolds::end(const Actor& actor, const std::string& id,
     return LegalHold{
         .id = id, .released_by = name_of(actor), .released_ms = clock_.unix_ms(), .intact = false};
   }
+  CHECK_OK(check_made_by(actor, row->placed_by));
   row->released_by = name_of(actor);
   row->released_ms = clock_.unix_ms();
   row->row_mac = row_mac(*row);

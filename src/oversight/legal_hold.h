@@ -86,6 +86,8 @@ class LegalHolds {
   [[nodiscard]] bool held(const audit::Record& record, UnixMillis happened_ms) const;
   // A row was altered from outside, or the holds cannot be read: nothing may be deleted.
   [[nodiscard]] bool uncertain() const;
+  // Rises with each change.
+  [[nodiscard]] std::uint64_t generation() const { return generation_.load(); }
   // When a hold was last released, or an altered one taken away: what it held may be deleted now,
   // however long ago its time ended. 0: never since the rows that are there.
   [[nodiscard]] UnixMillis newest_release_ms() const { return newest_release_ms_.load(); }
@@ -97,6 +99,7 @@ class LegalHolds {
   LegalHolds(store::Database& database, identity::AppendAudit append,
              const crypto::RootSecrets& secrets, const Clock& clock);
   Result<> reload();
+  Result<> read_rows();
   [[nodiscard]] std::string row_mac(const store::LegalHoldRow& row) const;
   [[nodiscard]] LegalHold hold_of(const store::LegalHoldRow& row) const;
   Result<LegalHold> insert(const identity::Actor& actor, const NewLegalHold& request);
@@ -109,6 +112,7 @@ class LegalHolds {
   const Clock& clock_;
   std::atomic<std::shared_ptr<const Snapshot>> snapshot_;
   std::atomic<UnixMillis> newest_release_ms_ = 0;
+  std::atomic<std::uint64_t> generation_ = 0;
 };
 
 }  // namespace deepmoat::oversight

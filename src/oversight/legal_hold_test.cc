@@ -89,11 +89,24 @@ TEST_F(LegalHoldTest, ARecordAboutAHeldKeyIsHeldWhoeverDidIt) {
   audit::Record revocation;
   revocation.tenant = "default";
   revocation.key_id = "key_of_boss";
+  revocation.action = "key.revoke";
   revocation.resource = "key_1";
   EXPECT_TRUE(holds_->held(revocation, 5000));
+  revocation.action = "chat.completions";
+  EXPECT_FALSE(holds_->held(revocation, 5000)) << "there it is what the caller calls a model";
+  revocation.action = "key.revoke";
   EXPECT_FALSE(holds_->held(revocation, 3000));
   revocation.resource = "key_2";
   EXPECT_FALSE(holds_->held(revocation, 5000));
+}
+
+// The evidence of an investigation is not for those whom it is about to let go.
+TEST_F(LegalHoldTest, WhatTheHomeTenantPlacedItReleases) {
+  const LegalHold hold = taken(holds_->place(auditor(), request("acme")));
+  EXPECT_EQ(code_of(holds_->release(auditor("acme"), hold.id)), "permission_denied");
+  EXPECT_TRUE(taken(holds_->release(auditor(), hold.id)).released_ms != 0);
+  const LegalHold own = taken(holds_->place(auditor("acme"), request("acme")));
+  EXPECT_TRUE(taken(holds_->release(auditor("acme"), own.id)).released_ms != 0);
 }
 
 TEST_F(LegalHoldTest, RefusesWhatHoldsNothingAndNamesTheField) {

@@ -40,6 +40,15 @@ bool may_see(const identity::Actor& actor, std::string_view tenant) {
   return identity::reaches(actor.tenant, TenantId(std::string(tenant)));
 }
 
+Result<> check_made_by(const identity::Actor& actor, std::string_view made_by) {
+  const std::string home = std::string(identity::kHomeTenant) + '/';
+  if (made_by.starts_with(home) && actor.tenant.value() != identity::kHomeTenant) {
+    return fail(Code::permission_denied,
+                fmt::format("{} has set this, and an auditor of that tenant ends it", made_by));
+  }
+  return {};
+}
+
 std::string name_of(const identity::Actor& actor) {
   return fmt::format("{}/{}", actor.tenant.value(), actor.operator_id);
 }

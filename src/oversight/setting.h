@@ -27,6 +27,10 @@ inline constexpr std::size_t kSettingIdBytes = 4 + 24;
 // Whether the actor may know of a setting of `tenant`; that of all tenants is the home tenant's.
 [[nodiscard]] bool may_see(const identity::Actor& actor, std::string_view tenant);
 
+// What an auditor of the home tenant has set on another tenant is not that one's to take away.
+// `made_by` as name_of() writes it. Code::permission_denied.
+[[nodiscard]] Result<> check_made_by(const identity::Actor& actor, std::string_view made_by);
+
 // "tenant/client_id".
 [[nodiscard]] std::string name_of(const identity::Actor& actor);
 

@@ -56,19 +56,17 @@ class RowWriter {
   soci::statement close_intent_;
 };
 
-// `batch` is used again and again: to allocate it costs more than to fill it.
-Result<> read_batch(audit::TailReader& reader, const std::atomic<bool>* stop,
-                    std::vector<IndexRow>& batch) {
+// Says how many records were read, those without text too, which give no row. `batch` is used again
+// and again: to allocate it costs more than to fill it.
+Result<std::uint64_t> read_batch(audit::TailReader& reader, const std::atomic<bool>* stop,
+                                 std::vector<IndexRow>& batch) {
   batch.clear();
   const std::uint64_t last = reader.place().chain.next_sequence + kIndexBatch - 1;
-  TRY([[maybe_unused]] const std::uint64_t count,
-      reader.search({.containing = "", .last_sequence = last, .stop = stop},
-                    [&](const audit::Entry& entry) {
-                      const audit::TailPlace place = reader.place();
-                      batch.push_back(
-                          {.entry = entry, .segment = place.segment, .frame_offset = place.offset});
-                    }));
-  return {};
+  return reader.search(
+      {.containing = "", .last_sequence = last, .stop = stop}, [&](const audit::Entry& entry) {
+        const audit::TailPlace place = reader.place();
+        batch.push_back({.entry = entry, .segment = place.segment, .frame_offset = place.offset});
+      });
 }
 
 // False, and nothing is added, when the index does not stand at `before` any more.
@@ -116,8 +114,7 @@ Result<bool> follow_log(IndexSession& session, audit::TailReader& reader,
   std::vector<IndexRow> batch;
   for (;;) {
     const audit::TailPlace before = reader.place();
-    CHECK_OK(read_batch(reader, stop, batch));
-    const std::size_t count = batch.size();
+    TRY(const std::uint64_t count, read_batch(reader, stop, batch));
     if (count > 0) {
       CHECK_OK(session.guarded([&]() -> Result<> {
         if (!writer) {
@@ -125,11 +122,12 @@ Result<bool> follow_log(IndexSession& session, audit::TailReader& reader,
         }
         return {};
       }));
+      const std::size_t batch_rows = batch.size();
       TRY(const bool ours, add_batch(session, *writer, batch, before, reader.place()));
       if (!ours) {
         return false;
       }
-      added += count;
+      added += batch_rows;
       if (progress) {
         progress(added);
       }

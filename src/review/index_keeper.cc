@@ -89,4 +89,10 @@ KeeperState IndexKeeper::state() const {
   return state_;
 }
 
+Result<std::unique_ptr<AuditIndex>> IndexKeeper::open_reader() const {
+  TRY(std::unique_ptr<AuditIndex> index, AuditIndex::open(index_path_));
+  CHECK_OK(require_complete(*index));
+  return index;
+}
+
 }  // namespace deepmoat::review

@@ -41,10 +41,9 @@ class IndexKeeper {
     return wait_for(log_size_(), patience);
   }
 
-  // For one thread's reading.
-  [[nodiscard]] Result<std::unique_ptr<AuditIndex>> open_reader() const {
-    return AuditIndex::open(index_path_);
-  }
+  // For one thread's reading. Code::unavailable while the index is not complete: one that was
+  // deleted a moment ago must not look like a log without records.
+  [[nodiscard]] Result<std::unique_ptr<AuditIndex>> open_reader() const;
 
   [[nodiscard]] KeeperState state() const;
   [[nodiscard]] const std::filesystem::path& log_folder() const { return log_folder_; }

@@ -104,7 +104,7 @@ TEST(ReportHtml, ShowsTheFigures) {
        {"<strong>116,338</strong>", "<strong>1,086</strong>", "<strong>174.4 M</strong>",
         "<strong>1,142</strong>", "calls, 3.2 MB sent", "232,677, sequences 1,188 to 233,864",
         "covers the first 233,901 records", "61,204,118", "2,410,331", "deepmoat audit verify",
-        "deepmoat audit query --address 10.20.7.93 --outcome refused --after-sequence 160219",
+        "deepmoat audit query --ip 10.20.7.93 --outcome refused --after 160219",
         "1 November 2026 to 1 December 2026 UTC"}) {
     EXPECT_NE(page.find(figure), std::string::npos) << figure;
   }

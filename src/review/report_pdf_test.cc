@@ -93,7 +93,7 @@ TEST(ReportPdf, GivesBackTheFiguresInBothLanguages) {
          {"116,338", "1,086", "1,142", "48,210", "61,204,118", "2,410,331", "3.2 MB", "233,901",
           "radiology", "病案科", "qwen3-32b-instruct", "rate_limit_exceeded", "2026-11-02",
           "deepmoat audit verify", "deepmoat audit sign-off --month 2026-11",
-          "deepmoat audit query --address 10.20.7.93 --outcome refused --after-sequence 160219",
+          "deepmoat audit query --ip 10.20.7.93 --outcome refused --after 160219",
           "1TzSbnCPPYaBMYIXdnZKBZfYRvT1MuGRcZp4ZgMVWsI=", "— deepmoat/5f0c9a1e77b2d340 3p0mPq"}) {
       EXPECT_NE(text.find(figure), std::string::npos) << figure;
     }

@@ -147,7 +147,7 @@ std::string_view subject_flag(AnomalyKind kind) {
     case AnomalyKind::leaked_key:
       return "--key";
     case AnomalyKind::refusal_burst:
-      return "--address";
+      return "--ip";
     case AnomalyKind::unfinished_calls:
     case AnomalyKind::call_surge:
       return "--tenant";
@@ -333,8 +333,8 @@ std::string anomaly_command(const Anomaly& anomaly) {
     command += fmt::format(" --outcome {}", outcome);
   }
   // What follows that sequence: the first record itself is among it.
-  return command + fmt::format(" --after-sequence {}",
-                               anomaly.first_sequence - (anomaly.first_sequence > 0 ? 1 : 0));
+  return command +
+         fmt::format(" --after {}", anomaly.first_sequence - (anomaly.first_sequence > 0 ? 1 : 0));
 }
 
 }  // namespace deepmoat::review

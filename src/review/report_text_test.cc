@@ -73,19 +73,19 @@ TEST(ReportText, EnglishSaysOneThingInTheSingular) {
 
 TEST(ReportText, PutsASubjectIntoACommandOnlyIfAShellTakesItLiterally) {
   Anomaly anomaly{.kind = AnomalyKind::leaked_key, .subject = "k_2290", .first_sequence = 98011};
-  EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --key k_2290 --after-sequence 98010");
+  EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --key k_2290 --after 98010");
   for (const char* hostile : {"a; rm -rf x", "$(id)", "`id`", "a b", "-f", "--data", "", "a\nb",
                               "'", "病案科", "a|b", "a&b", "a>b", "*", "~", "a\\b"}) {
     anomaly.subject = hostile;
-    EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --after-sequence 98010") << hostile;
+    EXPECT_EQ(anomaly_command(anomaly), "deepmoat audit query --after 98010") << hostile;
   }
 }
 
 TEST(ReportText, AsksTheQueryForTheFirstRecordToo) {
   EXPECT_EQ(anomaly_command({.kind = AnomalyKind::clock_step, .first_sequence = 7}),
-            "deepmoat audit query --after-sequence 6");
+            "deepmoat audit query --after 6");
   EXPECT_EQ(anomaly_command({.kind = AnomalyKind::clock_step, .first_sequence = 0}),
-            "deepmoat audit query --after-sequence 0");
+            "deepmoat audit query --after 0");
 }
 
 TEST(ReportText, CountsWhatIsNotListedAsThat) {
@@ -93,7 +93,7 @@ TEST(ReportText, CountsWhatIsNotListedAsThat) {
   const AnomalyText text = anomaly_text(others, Language::english);
   EXPECT_EQ(text.subject, "");
   EXPECT_EQ(text.sentence, "1,203 more of this kind are not listed here.");
-  EXPECT_EQ(anomaly_command(others), "deepmoat audit query --outcome refused --after-sequence 0");
+  EXPECT_EQ(anomaly_command(others), "deepmoat audit query --outcome refused --after 0");
 }
 
 TEST(ReportText, SaysWhichWayTheClockWasSet) {

@@ -58,7 +58,11 @@ Result<audit::RetentionReport> run_retention(const RetentionParts& parts) {
   const audit::RetentionOptions options{.directory = folder,
                                         .now_ms = now_ms,
                                         .last_run_ms = parts.read_all ? 0 : last_ms,
+                                        .held_generation = parts.held_generation,
                                         .stop = parts.stop};
+  // Whoever makes the index anew beside us may have the old file open, and would put back what we
+  // make it forget.
+  CHECK_OK(require_complete(parts.index));
   // An intent only when there is something to delete: a day without is no event.
   audit::RetentionOptions look = options;
   look.dry_run = true;

@@ -24,7 +24,8 @@ struct RetentionParts {
   AuditIndex& index;
   const Clock& clock;
   audit::RetentionPolicy policy;
-  audit::Held held;                         // legal holds
+  audit::Held held;  // legal holds
+  audit::HeldGeneration held_generation = nullptr;
   const std::atomic<bool>* stop = nullptr;  // ends early
   std::string operator_id = "deepmoat";     // for the record
   // An operator's word that the clock is right: the step above does not bind.

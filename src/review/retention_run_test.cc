@@ -85,6 +85,7 @@ TEST_F(RetentionRun, AClockThatJumpedDeletesNothing) {
 }
 
 TEST_F(RetentionRun, NothingOverIsNoRecord) {
+  scratch_.catch_up();
   ASSERT_TRUE(run_retention(parts()));
   scratch_.clock.pass(kDayMs);
   ASSERT_TRUE(run_retention(parts()));
@@ -102,6 +103,38 @@ TEST_F(RetentionRun, WhatIsHeldStaysUntilTheHoldIsReleased) {
   EXPECT_LT(run_retention(run)->removed, 20U) << "that time has been dealt with";
   run.read_all = true;
   EXPECT_GT(run_retention(run)->removed, 50U);
+}
+
+// More records without text than one transaction adds, and then some with.
+TEST_F(RetentionRun, AnIndexMadeAnewOverDeletedTextsHoldsTheRest) {
+  ASSERT_TRUE(run_retention(parts()));
+  constexpr std::uint64_t kOld = 2 * kIndexBatch + 500;
+  for (std::uint64_t i = 0; i < kOld; ++i) {
+    scratch_.log->append(sample_call(), [](const Result<std::uint64_t>&) {});
+  }
+  ASSERT_TRUE(scratch_.log->append_and_wait(sample_call()));
+  scratch_.clock.pass(300 * kDayMs);
+  scratch_.catch_up();
+  RetentionParts run = parts();
+  run.clock_is_right = true;
+  const std::uint64_t removed = run_retention(run)->removed;
+  ASSERT_GT(removed, 2 * kIndexBatch);
+  write_days(10);
+  scratch_.catch_up();
+  const std::size_t left = rows();
+  ASSERT_TRUE(scratch_.index->rebuild());
+  scratch_.catch_up();
+  EXPECT_TRUE(scratch_.index->state()->complete);
+  EXPECT_EQ(scratch_.index->state()->last_sequence, scratch_.log->tree().size());
+  EXPECT_EQ(rows(), left);
+  EXPECT_EQ(scratch_.catch_up(), 0U);
+}
+
+TEST_F(RetentionRun, AnIndexThatIsBeingMadeIsWaitedFor) {
+  ASSERT_TRUE(run_retention(parts()));
+  write_days(300);
+  ASSERT_TRUE(scratch_.index->rebuild());
+  EXPECT_EQ(run_retention(parts()).error().code, Code::unavailable);
 }
 
 }  // namespace
