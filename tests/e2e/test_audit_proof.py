@@ -147,8 +147,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     mount = tmp_path / "small"
     mount.mkdir()
-    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=1777", "tmpfs", mount],
-                   check=True)
+    options = f"size={DISK_MIB}m,mode=1777"
+    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", mount], check=True)
     try:
         yield mount
     finally:
