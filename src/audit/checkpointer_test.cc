@@ -245,6 +245,15 @@ TEST_F(Checkpoints, TilesAreMadeAgain) {
   fs::remove_all(folder_.log() / "tile");
   write_up_to(601);
   EXPECT_EQ(read_bytes(folder_.log() / "tile/0/001"), tile);
+  // One in the middle that a power cut took, or left empty.
+  for (const bool empty : {false, true}) {
+    fs::remove(folder_.log() / "tile/0/000");
+    if (empty) {
+      write_bytes(folder_.log() / "tile/0/000", "");
+    }
+    write_up_to(601);
+    EXPECT_EQ(fs::file_size(folder_.log() / "tile/0/000"), 8192U);
+  }
   // One that was altered, too: its root is not the checkpoint's.
   std::string altered = read_bytes(folder_.log() / "tile/0/002.p/89");
   ASSERT_EQ(altered.size(), 89U * 32);

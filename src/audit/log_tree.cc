@@ -94,7 +94,12 @@ Result<> LogTree::resume(const Checkpoint& checkpoint) {
     right = right && sm3_tree.root() == *checkpoint.sm3_root;
     now_.sm3_tree = std::move(sm3_tree);
   }
-  return right ? Result<>() : fail(Code::corrupt, "their root is not the checkpoint's");
+  if (!right) {
+    return fail(Code::corrupt, "their root is not the checkpoint's");
+  }
+  const bool whole = tiles_.has_full_tiles(checkpoint.size) &&
+                     (!now_.sm3_tree || sm3_tiles_.has_full_tiles(checkpoint.size));
+  return whole ? Result<>() : fail(Code::corrupt, "some of them are missing or cut off");
 }
 
 Result<> LogTree::restart() {

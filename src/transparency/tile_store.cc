@@ -181,6 +181,19 @@ Result<TreeEdge> TileStore::read_edge(std::uint64_t size) const {
   return edge;
 }
 
+bool TileStore::has_full_tiles(std::uint64_t size) const {
+  for (unsigned level = 0; level < kTileLevels; ++level) {
+    const std::uint64_t count = size >> (kTileHeight * level) >> kTileHeight;
+    for (std::uint64_t index = 0; index < count; ++index) {
+      std::error_code error;
+      if (std::filesystem::file_size(path_of(level, index), error) != kTileBytes || error) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 Result<> TileStore::clear() {
   const std::lock_guard lock(mutex_);
   pending_.clear();
