@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
@@ -27,7 +28,7 @@ class TestClock final : public Clock {
   void to(UnixMillis unix_ms) { pass(unix_ms - unix_ms_); }
   void pass(std::int64_t ms) {
     unix_ms_ += ms;
-    mono_ns_ += ms * 1'000'000;
+    mono_ns_ += std::min<std::int64_t>(ms, kMonoMsMax) * 1'000'000;  // 292 years are all it holds
   }
   void step(std::int64_t ms) { unix_ms_ += ms; }
   // The machine was off, and has been on again for `up_ms`.
@@ -37,6 +38,8 @@ class TestClock final : public Clock {
   }
 
  private:
+  static constexpr std::int64_t kMonoMsMax = 30'000 * kDayMs;
+
   std::atomic<UnixMillis> unix_ms_;
   std::atomic<MonoNanos> mono_ns_ = 100 * kDayMs * 1'000'000;  // the machine's first boot is old
 };
