@@ -28,7 +28,7 @@ class TestClock final : public Clock {
   void to(UnixMillis unix_ms) { pass(unix_ms - unix_ms_); }
   void pass(std::int64_t ms) {
     unix_ms_ += ms;
-    mono_ns_ += std::min<std::int64_t>(ms, kMonoMsMax) * 1'000'000;  // 292 years are all it holds
+    mono_ns_ += std::clamp(ms, -kMonoMsMax, kMonoMsMax) * 1'000'000;  // 292 years are all it holds
   }
   void step(std::int64_t ms) { unix_ms_ += ms; }
   // The machine was off, and has been on again for `up_ms`.
