@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
 
 #include "audit/checkpointer.h"
@@ -30,6 +31,17 @@ Record call(const std::string& tenant, const std::string& data_class) {
   record.operator_id = "alice";
   return record;
 }
+
+// Moved by the test while the checkpointer's thread looks at it.
+class MovingClock final : public Clock {
+ public:
+  [[nodiscard]] UnixMillis unix_ms() const override { return kStart + passed_ms_; }
+  [[nodiscard]] MonoNanos mono_ns() const override { return passed_ms_ * 1'000'000; }
+  void advance_ms(std::int64_t ms) { passed_ms_ += ms; }
+
+ private:
+  std::atomic<std::int64_t> passed_ms_ = 0;
+};
 
 class RetentionTest : public ::testing::Test {
  protected:
@@ -75,7 +87,7 @@ class RetentionTest : public ::testing::Test {
   }
 
   ScratchFolder folder_;
-  ManualClock clock_{kStart};
+  MovingClock clock_;
   transparency::NoteSigner signer_ = make_signer();
   Disk* disk_ = &system_disk();
   UnixMillis last_run_ms_ = 0;
