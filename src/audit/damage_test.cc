@@ -174,7 +174,7 @@ TEST_F(Damage, EverySingleBitFlipIsFound) {
   write_log(100);
   ASSERT_GE(count_, 4U);
   std::mt19937_64 random(1);
-  for (int round = 0; round < 6000; ++round) {
+  for (int round = 0; round < 20'000; ++round) {
     const std::uint64_t segment = random() % count_ + 1;
     std::string bytes = original_[segment - 1];
     const std::uint64_t bit = random() % (bytes.size() * 8);
@@ -245,6 +245,44 @@ TEST_F(Damage, EveryZeroedPageIsFound) {
       write_bytes(folder_.segment(segment), original_[segment - 1]);
     }
   }
+}
+
+// Pages of the disk that a controller mixed up.
+TEST_F(Damage, EverySwappedPairOfPagesIsFound) {
+  write_log(60);
+  constexpr std::size_t kPage = 512;
+  for (std::uint64_t segment = 1; segment <= count_; ++segment) {
+    const std::string& whole = original_[segment - 1];
+    for (std::size_t first = 0; first < whole.size(); first += kPage) {
+      for (std::size_t second = first + kPage; second < whole.size(); second += kPage) {
+        std::string bytes = whole;
+        bytes.replace(first, kPage, whole, second, kPage);
+        bytes.replace(second, kPage, whole, first, kPage);
+        if (bytes == whole) {
+          continue;  // both are blank
+        }
+        write_bytes(folder_.segment(segment), bytes);
+        const verifier::LogReport report = verified(folder_);
+        ASSERT_TRUE(!report.intact() || report.torn_tail || report.records < records_)
+            << "segment " << segment << ", " << first << " and " << second;
+      }
+    }
+    write_bytes(folder_.segment(segment), whole);
+  }
+}
+
+TEST_F(Damage, AnInsertedRecordIsNamed) {
+  write_log(12);
+  const std::vector<Frame> frames = frames_of(original_[0]);
+  std::string forged;  // whole in itself, and in the right place of the chain
+  append_frame(forged, 6, kStart, 0, frames[4].hash, encode_record(sample_record(99)));
+  std::string bytes = original_[0];
+  bytes.insert(frames[5].offset, forged);
+  bytes.resize(original_[0].size());
+  write_bytes(folder_.segment(1), bytes);
+  // The forged one stands where the sixth did; the sixth itself is the first that does not fit.
+  expect_corrupt(1, 7, frames[5].offset + forged.size());
+  expect_open_refused();
 }
 
 TEST_F(Damage, ASwappedPairIsNamed) {
