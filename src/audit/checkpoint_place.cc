@@ -4,11 +4,11 @@
 #include <syslog.h>
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <utility>
 
 #include "base/file.h"
+#include "transparency/witness.h"
 
 namespace deepmoat::audit {
 
@@ -18,19 +18,12 @@ constexpr std::size_t kNoteBytesMax = 64 * 1024;
 constexpr std::string_view kDirectory = "directory:";
 constexpr const char* kToken = "token";
 constexpr const char* kTokenNote = "audit-checkpoint";
-constexpr MonoNanos kTokenPeriodNs = 60'000'000'000;
-
-// "deepmoat_5f0c9a1e77b2d340.checkpoint"
-std::string file_name_of(std::string origin) {
-  std::ranges::replace_if(
-      origin, [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '-'; }, '_');
-  return origin + ".checkpoint";
-}
 
 class DirectoryPlace final : public CheckpointPlace {
  public:
   DirectoryPlace(std::string directory, const std::string& origin)
-      : directory_(std::move(directory)), path_(directory_ / file_name_of(origin)) {}
+      : directory_(std::move(directory)),
+        path_(directory_ / transparency::checkpoint_file_name(origin)) {}
 
   std::string name() const override { return fmt::format("{}{}", kDirectory, directory_.string()); }
 
@@ -75,26 +68,33 @@ class SyslogPlace final : public CheckpointPlace {
 
 class TokenPlace final : public CheckpointPlace {
  public:
-  TokenPlace(crypto::KeyCustody& custody, const Clock& clock) : custody_(custody), clock_(clock) {}
+  TokenPlace(crypto::KeyCustody& custody, const Clock& clock) : custody_(custody), pace_(clock) {}
   std::string name() const override { return kToken; }
   Result<std::optional<std::string>> newest() override { return custody_.read_note(kTokenNote); }
   Result<bool> keep(const std::string& note, bool last) override {
-    const MonoNanos now_ns = clock_.mono_ns();
-    if (!last && kept_ns_ && now_ns - *kept_ns_ < kTokenPeriodNs) {
+    // Also after a failure: a token that is away is not asked every second.
+    if (!pace_.due(last)) {
       return false;
     }
-    kept_ns_ = now_ns;  // also when it fails: a token that is away is not asked every second
     CHECK_OK(custody_.keep_note(kTokenNote, note));
     return true;
   }
 
  private:
   crypto::KeyCustody& custody_;
-  const Clock& clock_;
-  std::optional<MonoNanos> kept_ns_;
+  OnceAMinute pace_;
 };
 
 }  // namespace
+
+bool OnceAMinute::due(bool last) {
+  const MonoNanos now_ns = clock_.mono_ns();
+  if (!last && asked_ns_ && now_ns - *asked_ns_ < kMinuteNs) {
+    return false;
+  }
+  asked_ns_ = now_ns;
+  return true;
+}
 
 std::unique_ptr<CheckpointPlace> token_place(crypto::KeyCustody& custody, const Clock& clock) {
   return std::make_unique<TokenPlace>(custody, clock);
@@ -124,7 +124,7 @@ Result<std::unique_ptr<CheckpointPlace>> make_checkpoint_place(const std::string
   }
   return fail(Code::invalid_argument,
               fmt::format("audit.checkpoint_places: \"{}\" is no place; use directory:/absolute/"
-                          "path, syslog or token",
+                          "path, syslog, token or node:https://host:port",
                           text));
 }
 

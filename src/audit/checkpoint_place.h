@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "audit/log_tree.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "crypto/custody.h"
@@ -20,9 +21,25 @@ class CheckpointPlace {
   [[nodiscard]] virtual std::string name() const = 0;
   // The note that was kept last; none when there is none, or the place cannot be read back.
   [[nodiscard]] virtual Result<std::optional<std::string>> newest() = 0;
+  // The tree that keep()'s checkpoints are of, for places that want a proof. Before the first
+  // keep().
+  virtual void attach(const LogTree& /*tree*/) {}
   // True: durable there, as far as the place can promise that. False: not yet, it has to be asked
   // again. `last`: it will not be, because the server ends.
   [[nodiscard]] virtual Result<bool> keep(const std::string& note, bool last) = 0;
+};
+
+// For places that are slow, or wear.
+class OnceAMinute {
+ public:
+  explicit OnceAMinute(const Clock& clock) : clock_(clock) {}
+  // Counts as asking. `last`: always.
+  [[nodiscard]] bool due(bool last);
+
+ private:
+  static constexpr MonoNanos kMinuteNs = 60'000'000'000;
+  const Clock& clock_;
+  std::optional<MonoNanos> asked_ns_;
 };
 
 // A file in another folder: another disk, a network share, a write-once medium. The folder must be

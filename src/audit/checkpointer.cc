@@ -67,6 +67,7 @@ Checkpointer::Checkpointer(Log& log, const transparency::NoteSigner& signer,
                            std::vector<std::unique_ptr<CheckpointPlace>> places, const Clock& clock)
     : log_(log), signer_(signer), clock_(clock), places_(std::move(places)) {
   for (const auto& place : places_) {
+    place->attach(log_.tree());
     health_.push_back({.place = place->name(), .error = {}});
   }
   if (const auto note = read_file(log_.directory() / kCheckpointFile, kNoteBytesMax); note) {

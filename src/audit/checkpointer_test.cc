@@ -157,7 +157,7 @@ TEST_F(Checkpoints, ACheckpointOfAnotherKeyIsSaid) {
   const auto log = open();
   ASSERT_FALSE(log);
   EXPECT_EQ(log.error().code, Code::corrupt);
-  EXPECT_NE(log.error().message.find("not signed by this installation"), std::string::npos);
+  EXPECT_NE(log.error().message.find("not signed by the key of"), std::string::npos);
 }
 
 TEST_F(Checkpoints, APlaceThatIsNotMountedIsNotTakenForEmpty) {

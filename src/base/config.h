@@ -122,6 +122,9 @@ struct Config {
     std::string origin;  // empty: made of the installation's id
     bool sm = false;
     std::vector<std::string> checkpoint_places;
+    std::string node_key_file;  // never the key itself
+    std::string node_ca_file;
+    std::vector<std::string> witness_keys;
     std::int64_t keep_days = 190;
     std::int64_t keep_personal_days = 1096;
     std::int64_t keep_medical_days = 2192;

@@ -100,9 +100,22 @@ void add_audit_rules(std::vector<KeyRule>& rules) {
   rules.push_back(text_list(
       {"audit", "checkpoint_places",
        "Second places that keep the newest checkpoint: \"directory:/path\" (on another disk or "
-       "machine), \"syslog\", \"token\" (the PKCS#11 token of the root keys). A server whose log "
-       "is older than what one of them keeps does not start."},
+       "machine), \"syslog\", \"token\" (the PKCS#11 token of the root keys), "
+       "\"node:https://host:port\" (another Deepmoat). A server whose log is older than what one "
+       "of them keeps does not start."},
       AT(audit.checkpoint_places)));
+  rules.push_back(text({"audit", "node_key_file",
+                        "File with an API key that the other server has issued; for \"node:\" in "
+                        "checkpoint_places."},
+                       AT(audit.node_key_file)));
+  rules.push_back(text({"audit", "node_ca_file",
+                        "File with the certificates (PEM) of the authorities that the other server "
+                        "is checked against; empty: the system's."},
+                       AT(audit.node_ca_file)));
+  rules.push_back(text_list({"audit", "witness_keys",
+                             "Keys of the logs of other servers whose checkpoints this one keeps, "
+                             "as `deepmoat audit key` prints them there."},
+                            AT(audit.witness_keys)));
   rules.push_back(integer({"audit", "keep_days",
                            "Days for which records of the audit log keep their text (network logs: "
                            "six months at least)."},

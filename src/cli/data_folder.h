@@ -19,6 +19,8 @@ class DataFolder {
   [[nodiscard]] std::filesystem::path audit() const { return root_ / "audit"; }
   // The public keys of its checkpoints.
   [[nodiscard]] std::filesystem::path audit_key() const { return audit() / "verifier.key"; }
+  // Checkpoints of other servers' logs.
+  [[nodiscard]] std::filesystem::path witnessed() const { return root_ / "witnessed"; }
   [[nodiscard]] std::filesystem::path audit_index() const { return root_ / "audit-index.db"; }
   [[nodiscard]] std::filesystem::path incidents() const { return root_ / "incidents"; }
   [[nodiscard]] std::filesystem::path models() const { return root_ / "models"; }

@@ -6,6 +6,7 @@
 #include "base/locked_memory.h"
 #include "base/log.h"
 #include "cli/checkpoint_key.h"
+#include "cli/node_place.h"
 #include "cli/root_keys.h"
 #include "crypto/hmac.h"
 #include "crypto/self_test.h"
@@ -175,6 +176,26 @@ Result<> Installation::open_custody(const DataFolder& folder, const Config& conf
   return {};
 }
 
+Result<std::unique_ptr<audit::CheckpointPlace>> checkpoint_place(const std::string& text,
+                                                                 const std::string& origin,
+                                                                 const Config& config,
+                                                                 crypto::KeyCustody& custody,
+                                                                 const Clock& clock) {
+  if (!text.starts_with(kNodePlace)) {
+    return audit::make_checkpoint_place(text, origin, custody, clock);
+  }
+  if (config.audit.node_key_file.empty()) {
+    return fail(Code::invalid_argument,
+                "audit.node_key_file is not set: " + text + " wants an API key of that server");
+  }
+  TRY(Secret key, read_private_line(config.audit.node_key_file, "audit.node_key_file"));
+  return node_place({.url = text.substr(std::string_view(kNodePlace).size()),
+                     .origin = origin,
+                     .key = std::move(key),
+                     .ca_file = config.audit.node_ca_file},
+                    clock);
+}
+
 // The log must continue every checkpoint of it that is kept anywhere.
 Result<> Installation::open_audit_log(const DataFolder& folder, const Config& config,
                                       const Clock& clock) {
@@ -182,8 +203,7 @@ Result<> Installation::open_audit_log(const DataFolder& folder, const Config& co
   checkpoint_key_ = std::make_unique<transparency::NoteSigner>(std::move(signer));
   std::vector<std::unique_ptr<audit::CheckpointPlace>> places;
   for (const std::string& text : config.audit.checkpoint_places) {
-    TRY(auto place,
-        audit::make_checkpoint_place(text, checkpoint_key_->name(), *root_keys_, clock));
+    TRY(auto place, checkpoint_place(text, checkpoint_key_->name(), config, *root_keys_, clock));
     places.push_back(std::move(place));
   }
   audit::LogOptions options;

@@ -29,12 +29,12 @@ Result<Secret> without_line_end(const Secret& text, const std::string& what) {
   return Secret::copy_of(line);
 }
 
+}  // namespace
+
 Result<Secret> read_private_line(const std::filesystem::path& path, const char* name) {
   TRY(const Secret text, crypto::read_private_file(path, kSecretBytesMax));
   return without_line_end(text, std::string(name) + " " + path.string());
 }
-
-}  // namespace
 
 Result<Secret> read_passphrase_file(const std::string& path, const char* name) {
   TRY(const Secret text, crypto::read_secret_file(path, kSecretBytesMax));

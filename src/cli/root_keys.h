@@ -19,6 +19,9 @@ namespace deepmoat::cli {
 // A whole file but for the line ends at its end. Code::invalid_argument when that is empty.
 [[nodiscard]] Result<Secret> read_passphrase_file(const std::string& path, const char* name);
 
+// The same of a file that others may not read.
+[[nodiscard]] Result<Secret> read_private_line(const std::filesystem::path& path, const char* name);
+
 // custody.pin_file (which others may not read), or the systemd credential deepmoat.pin.
 [[nodiscard]] Result<Secret> read_pin(const Config& config);
 

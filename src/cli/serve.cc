@@ -197,6 +197,18 @@ void serve_until_end(const sigset_t& signals, const ServeOptions& options, const
   wait_for_end(signals, options, folder, clock, served, services, server);
 }
 
+Result<std::vector<transparency::NoteVerifier>> witnessed_logs(const Config& config) {
+  std::vector<transparency::NoteVerifier> logs;
+  for (const std::string& key : config.audit.witness_keys) {
+    auto log = transparency::NoteVerifier::parse(key);
+    if (!log) {
+      return fail(Code::invalid_argument, "audit.witness_keys: " + log.error().message);
+    }
+    logs.push_back(std::move(*log));
+  }
+  return logs;
+}
+
 void end_pools(std::initializer_list<boost::asio::thread_pool*> pools) {
   for (boost::asio::thread_pool* const pool : pools) {
     pool->join();
@@ -236,7 +248,9 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   review::IndexKeeper keeper(folder.audit(), folder.audit_index(),
                              [&log = installation->audit_log()] { return log.tree().size(); });
   boost::asio::thread_pool log_readers(kLogReaders);
-  const gateway::AuditDesk audit_desk{keeper, installation->checkpointer(), log_readers};
+  TRY(std::vector<transparency::NoteVerifier> witnessed, witnessed_logs(config));
+  transparency::Witness witness(folder.witnessed(), std::move(witnessed));
+  const gateway::AuditDesk audit_desk{keeper, installation->checkpointer(), log_readers, witness};
   CHECK_OK(check_model_files(config));
   auto served =
       std::make_unique<ServedModels>(installation->database(), blocking, folder, config, clock);

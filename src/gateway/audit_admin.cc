@@ -10,6 +10,7 @@
 #include "gateway/audit_reports.h"
 #include "gateway/blocking.h"
 #include "gateway/receipts.h"
+#include "gateway/witness_admin.h"
 
 namespace deepmoat::gateway {
 
@@ -51,6 +52,10 @@ Response read_log(const Services& services, const AuthenticatedCall& call) {
       return show_receipt(services, call);
     case Handler::audit_key:
       return show_audit_key(services);
+    case Handler::add_witnessed:
+      return add_witnessed(services, call);
+    case Handler::show_witnessed:
+      return show_witnessed(services, call);
     case Handler::list_records:
       return list_records(services, call);
     case Handler::show_report:
@@ -89,6 +94,8 @@ bool is_audit(Handler handler) {
   switch (handler) {
     case Handler::show_receipt:
     case Handler::audit_key:
+    case Handler::add_witnessed:
+    case Handler::show_witnessed:
     case Handler::list_records:
     case Handler::export_records:
     case Handler::show_report:

@@ -15,6 +15,7 @@
 #include "gateway/services.h"
 #include "review/evidence.h"
 #include "review/index_keeper.h"
+#include "transparency/witness.h"
 
 namespace deepmoat::gateway {
 
@@ -23,6 +24,7 @@ struct AuditDesk {
   review::IndexKeeper& keeper;
   audit::Checkpointer& checkpointer;
   asio::thread_pool& readers;  // threads of its own: a question may take seconds
+  transparency::Witness& witness;
 };
 
 // After which a caller is told to come again.

@@ -173,11 +173,16 @@ constexpr std::array kRoutes = {
           Permission::manage_audit, "audit.hold.release", Operation::write},
     Route{"POST", "/admin/v1/audit/content/{}", Handler::read_content, Permission::manage_audit,
           "audit.content.read", Operation::read},
-    // Only of the caller's own calls, whatever his role; an auditor's reach is his tenant's.
+    // Of the caller's own calls; for an auditor, of all calls of the tenants that he reaches.
     Route{"GET", "/v1/audit/receipts/{}", Handler::show_receipt, Permission::see_receipts,
           "audit.receipt", Operation::read},
     Route{"GET", "/v1/audit/key", Handler::audit_key, Permission::see_receipts, "audit.key",
           Operation::read},
+    // For the logs of other servers. What is taken, its signature decides.
+    Route{"POST", "/v1/audit/witness/add-checkpoint", Handler::add_witnessed,
+          Permission::see_receipts, "audit.witness.add", Operation::write},
+    Route{"GET", "/v1/audit/witness/{}", Handler::show_witnessed, Permission::see_receipts,
+          "audit.witness.show", Operation::read},
     Route{"GET", "/admin/v1/audit/records", Handler::list_records, Permission::read_audit,
           "audit.records", Operation::read},
     Route{"GET", "/admin/v1/audit/export", Handler::export_records, Permission::read_audit,

@@ -89,6 +89,8 @@ enum class Handler : std::uint8_t {
   read_content,
   show_receipt,
   audit_key,
+  add_witnessed,
+  show_witnessed,
   list_records,
   export_records,
   show_report,

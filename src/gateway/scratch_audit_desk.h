@@ -20,7 +20,8 @@ namespace deepmoat::gateway {
 struct ScratchAuditDesk {
   ScratchAuditDesk(audit::Log& log, const std::filesystem::path& folder, const Clock& clock)
       : checkpointer(log, signer, {}, clock),
-        keeper(log.directory(), folder / "audit-index.db", [&log] { return log.tree().size(); }) {}
+        keeper(log.directory(), folder / "audit-index.db", [&log] { return log.tree().size(); }),
+        witness(folder / "witnessed", {other_log()}) {}
 
   static transparency::NoteSigner make_signer() {
     auto key = crypto::SigningKey::from_seed(Secret(std::string(32, 'c')));
@@ -28,11 +29,22 @@ struct ScratchAuditDesk {
         .value();
   }
 
+  // Of another server, whose checkpoints this one keeps.
+  static transparency::NoteSigner other_signer() {
+    auto key = crypto::SigningKey::from_seed(Secret(std::string(32, 'o')));
+    return transparency::NoteSigner::make("deepmoat/other", std::move(key).value(), std::nullopt)
+        .value();
+  }
+  static transparency::NoteVerifier other_log() {
+    return transparency::NoteVerifier::parse(other_signer().verifier_key()).value();
+  }
+
   transparency::NoteSigner signer = make_signer();
   audit::Checkpointer checkpointer;
   review::IndexKeeper keeper;
   boost::asio::thread_pool readers{2};
-  AuditDesk desk{keeper, checkpointer, readers};
+  transparency::Witness witness;
+  AuditDesk desk{keeper, checkpointer, readers, witness};
 };
 
 }  // namespace deepmoat::gateway

@@ -142,9 +142,44 @@ Result<Note> parse_note(std::string_view bytes) {
   return note;
 }
 
+NoteVerifier::NoteVerifier(std::string name, std::string public_key)
+    : name_(std::move(name)),
+      public_key_(std::move(public_key)),
+      key_id_(key_id_of(name_, kEd25519Kind, public_key_)) {}
+
+Result<NoteVerifier> NoteVerifier::parse(std::string_view text) {
+  const std::size_t id_at = text.find('+');
+  const std::string name(text.substr(0, id_at));
+  const std::size_t key_at = text.find('+', id_at + 1);
+  if (id_at != std::string_view::npos && key_at != std::string_view::npos && good_name(name)) {
+    const auto key = crypto::from_base64(text.substr(key_at + 1));
+    if (key && key->starts_with(kEd25519Kind) &&
+        key->size() == kEd25519Kind.size() + crypto::kPublicKeyBytes) {
+      NoteVerifier made(name, key->substr(kEd25519Kind.size()));
+      if (to_hex(made.key_id_) == text.substr(id_at + 1, key_at - id_at - 1)) {
+        return made;
+      }
+    }
+  }
+  return fail(
+      Code::invalid_argument,
+      fmt::format("\"{}\" is no Ed25519 key of a log, as `deepmoat audit key` prints it", text));
+}
+
+Result<Note> NoteVerifier::open(std::string_view bytes) const {
+  TRY(Note note, parse_note(bytes));
+  const bool good = std::ranges::any_of(note.signatures, [&](const NoteSignature& signature) {
+    return signature.name == name_ && signature.key_id == key_id_ &&
+           crypto::verify_signature(public_key_, note.text, signature.bytes);
+  });
+  return good ? Result<Note>(std::move(note)) : bad("it is not signed by the key of " + name_);
+}
+
 NoteSigner::NoteSigner(std::string name, crypto::SigningKey key, std::optional<crypto::Sm2Key> sm2)
-    : name_(std::move(name)), key_(std::move(key)), sm2_(std::move(sm2)) {
-  key_id_ = key_id_of(name_, kEd25519Kind, key_.public_key());
+    : name_(std::move(name)),
+      key_(std::move(key)),
+      sm2_(std::move(sm2)),
+      verifier_(name_, key_.public_key()) {
   if (sm2_) {
     sm2_key_id_ = key_id_of(name_, kSm2Kind, sm2_->public_key());
   }
@@ -162,7 +197,7 @@ Result<NoteSigner> NoteSigner::make(std::string name, crypto::SigningKey key,
 }
 
 std::string NoteSigner::verifier_key() const {
-  return verifier_key_of(name_, key_id_, kEd25519Kind, key_.public_key());
+  return verifier_key_of(name_, verifier_.key_id_, kEd25519Kind, key_.public_key());
 }
 
 std::optional<std::string> NoteSigner::sm2_verifier_key() const {
@@ -172,7 +207,7 @@ std::optional<std::string> NoteSigner::sm2_verifier_key() const {
 
 Result<std::string> NoteSigner::sign_plain(std::string_view text) const {
   TRY(const std::string signature, key_.sign(text));
-  return fmt::format("{}\n{}", text, signature_line(name_, key_id_, signature));
+  return fmt::format("{}\n{}", text, signature_line(name_, verifier_.key_id_, signature));
 }
 
 Result<std::string> NoteSigner::sign(std::string_view text) const {
@@ -182,15 +217,6 @@ Result<std::string> NoteSigner::sign(std::string_view text) const {
     note += signature_line(name_, sm2_key_id_, signature);
   }
   return note;
-}
-
-Result<Note> NoteSigner::open(std::string_view bytes) const {
-  TRY(Note note, parse_note(bytes));
-  const bool good = std::ranges::any_of(note.signatures, [&](const NoteSignature& signature) {
-    return signature.name == name_ && signature.key_id == key_id_ &&
-           crypto::verify_signature(key_.public_key(), note.text, signature.bytes);
-  });
-  return good ? Result<Note>(std::move(note)) : bad("it is not signed by this installation's key");
 }
 
 }  // namespace deepmoat::transparency

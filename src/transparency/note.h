@@ -40,6 +40,26 @@ struct Note {
 // Code::corrupt. Says nothing about the signatures.
 [[nodiscard]] Result<Note> parse_note(std::string_view bytes);
 
+// The Ed25519 key of somebody else, who signs notes under a name.
+class NoteVerifier {
+ public:
+  // "name+id+key", as NoteSigner::verifier_key() writes it. Code::invalid_argument for anything
+  // else, also when the id is not that of the name and the key.
+  static Result<NoteVerifier> parse(std::string_view text);
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  // The note, when one of its signatures is this key's and good. Code::corrupt otherwise.
+  [[nodiscard]] Result<Note> open(std::string_view note) const;
+
+ private:
+  friend class NoteSigner;
+  NoteVerifier(std::string name, std::string public_key);
+
+  std::string name_;
+  std::string public_key_;
+  std::string key_id_;
+};
+
 // A key that signs notes under a name; a second one of SM2 if there is one.
 class NoteSigner {
  public:
@@ -56,8 +76,8 @@ class NoteSigner {
   [[nodiscard]] Result<std::string> sign(std::string_view text) const;
   // As sign(), by the Ed25519 key alone.
   [[nodiscard]] Result<std::string> sign_plain(std::string_view text) const;
-  // The note, when one of its Ed25519 signatures is ours and good. Code::corrupt otherwise.
-  [[nodiscard]] Result<Note> open(std::string_view note) const;
+  // As NoteVerifier::open(), for our own.
+  [[nodiscard]] Result<Note> open(std::string_view note) const { return verifier_.open(note); }
 
  private:
   NoteSigner(std::string name, crypto::SigningKey key, std::optional<crypto::Sm2Key> sm2);
@@ -65,7 +85,7 @@ class NoteSigner {
   std::string name_;
   crypto::SigningKey key_;
   std::optional<crypto::Sm2Key> sm2_;
-  std::string key_id_;
+  NoteVerifier verifier_;  // of our own notes
   std::string sm2_key_id_;
 };
 

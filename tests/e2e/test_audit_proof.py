@@ -204,3 +204,60 @@ def test_a_log_that_was_never_signed_is_no_alarm(make_server, tmp_path):
     shutil.copy(log / "verifier.key", key)
     done = command("audit", "verify", "--data", server.data, "--key", key, check=False)
     assert done.returncode == 1
+
+
+@pytest.fixture
+def witnessed(make_server, tmp_path):
+    """A server whose checkpoints another one keeps, and that other one."""
+    witness = make_server().start()
+    key_file = tmp_path / "node.key"
+    key_file.write_text(witness.key("user", "node-a") + "\n", encoding="utf-8")
+    key_file.chmod(0o600)
+    server = make_server().start()  # once without, so that its key is known
+    log_key = key_of(server)
+    server.stop()
+    witness.stop()
+    witness.configure({"audit": {"witness_keys": [log_key]}})
+    server.configure({"audit": {"checkpoint_places": [f"node:{witness.url}"],
+                                "node_key_file": str(key_file),
+                                "node_ca_file": str(witness.ca)}})
+    return server, witness.start()
+
+
+def witnessed_size(witness: Server) -> int:
+    notes = list((witness.data / "witnessed").glob("*.checkpoint"))
+    return int(notes[0].read_text(encoding="utf-8").split("\n")[1]) if notes else 0
+
+
+def test_another_node_keeps_the_checkpoints(witnessed, tmp_path):
+    server, witness = witnessed
+    server.start()
+    write_records(server, 10)
+    server.stop()
+    first = witnessed_size(witness)
+    assert first >= 10
+    backup = tmp_path / "backup"
+    shutil.copytree(server.data, backup, ignore=shutil.ignore_patterns("*.sock"))
+    server.start()
+    write_records(server, 300)
+    server.stop()
+    assert witnessed_size(witness) >= first + 300
+    assert [r for r in witness.audit() if r["action"] == "audit.witness.add"]
+
+    shutil.rmtree(server.data)
+    shutil.copytree(backup, server.data)
+    done = command("serve", "--data", server.data, "--config", server.config, check=False)
+    assert done.returncode == 1 and "does not continue the checkpoint" in done.stderr
+    assert witness.url in done.stderr
+    witness.stop()
+    done = command("serve", "--data", server.data, "--config", server.config, check=False)
+    assert done.returncode == 1 and "does not answer" in done.stderr
+
+
+def test_a_node_that_does_not_know_the_log_says_so(witnessed):
+    server, witness = witnessed
+    witness.stop()
+    witness.configure({})
+    witness.start()
+    done = command("serve", "--data", server.data, "--config", server.config, check=False)
+    assert done.returncode == 1 and "audit.witness_keys" in done.stderr
