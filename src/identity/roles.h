@@ -26,7 +26,7 @@ enum class Permission : std::uint8_t {
   own_session,        // see and end the session that the caller signed in to
   manage_custody,     // see and roll the root keys
   manage_audit,       // say which content is kept and what is held, and read kept content
-  see_receipts,       // proofs of the caller's own calls, and the key that checks them
+  see_receipts,       // proofs of the caller's own calls, the key that checks them, and checkpoints
 };
 
 inline constexpr std::array kRoles{Role::user, Role::operator_, Role::admin, Role::auditor};
