@@ -1,7 +1,6 @@
 """A running `deepmoat serve` with a data folder and ports of its own."""
 
 import json
-import os
 import signal
 import ssl
 import subprocess
@@ -223,9 +222,14 @@ def demo_server(folder: Path, settings: dict[str, Any] | None = None) -> Server:
 
 
 def every_byte_under(*places: Path) -> bytes:
-    """The content of all files below these places."""
-    content = b""
-    for place in places:
-        files = [place] if place.is_file() else [f for f in place.rglob("*") if f.is_file()]
-        content += b"".join(Path(os.fspath(f)).read_bytes() for f in files)
-    return content
+    """The content of all files below these places, also of a server that runs: it replaces tiles
+    and checkpoints meanwhile, so a file that goes away before it is read is looked for anew, under
+    the name that it may have got."""
+    for _ in range(20):
+        try:
+            return b"".join(file.read_bytes() for place in places
+                            for file in ([place] if place.is_file() else place.rglob("*"))
+                            if file.is_file())
+        except FileNotFoundError:
+            continue
+    raise AssertionError(f"files below {places} came and went 20 times while they were read")
