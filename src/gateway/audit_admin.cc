@@ -19,7 +19,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kReadsWaitingMax = 32;
-constexpr std::size_t kQueryBytesMax = audit::kTextBytesMax;
 
 // What the home tenant's auditors see beyond others': places name hosts and folders.
 Response audit_status(const Services& services, const AuthenticatedCall& call) {
@@ -107,14 +106,26 @@ bool is_audit(Handler handler) {
   }
 }
 
-void note_reading(const ReceivedCall& call, audit::Record& record) {
+wire::OrRefusal<> note_reading(const ReceivedCall& call, const Services& services,
+                               audit::Record& record) {
   record.resource = call.argument;
+  if (services.audit_desk == nullptr) {
+    return std::unexpected(
+        wire::to_refusal({Code::unavailable, "nobody reads the audit log of this server"}));
+  }
   if (call.route->handler == Handler::sign_off_report) {
     const auto sign_off = read_sign_off(call.body);
     record.reason = sign_off ? sign_off->reason() : std::string();
-    return;
+    return {};
   }
-  record.reason = query_text(call);
+  std::string asked = query_text(call);
+  if (asked.size() > audit::kTextBytesMax) {
+    return std::unexpected(wire::invalid(
+        "query", fmt::format("query: it is on record, which holds {} bytes of it; ask in parts",
+                             audit::kTextBytesMax)));
+  }
+  record.reason = std::move(asked);
+  return {};
 }
 
 Result<CurrentLog> current_log(const Services& services) {
@@ -129,10 +140,6 @@ Result<CurrentLog> current_log(const Services& services) {
 
 asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> call,
                                        Services& services) {
-  if (services.audit_desk == nullptr) {
-    co_return to_response(
-        wire::to_refusal({Code::unavailable, "nobody reads the audit log of this server"}));
-  }
   // A broken index, or a question that reads it all, must not make everybody else's queue.
   const WaitingPlace place(services.log_reads_waiting, kReadsWaitingMax);
   if (!place.taken()) {
@@ -142,12 +149,6 @@ asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> 
                                         .message = "Too many read the audit log at this moment; "
                                                    "try again.",
                                         .retry_after_s = 2});
-  }
-  // It has no record that holds it whole, and what an auditor asked has to be known.
-  if (query_text(call->received).size() > kQueryBytesMax) {
-    co_return to_response(wire::invalid(
-        "query", fmt::format("query: it is on record, which holds {} bytes of it; ask in parts",
-                             kQueryBytesMax)));
   }
   std::move_only_function<Response()> work = [call = std::move(call), &services] {
     return read_log(services, *call);

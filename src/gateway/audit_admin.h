@@ -33,8 +33,10 @@ inline constexpr std::chrono::seconds kIndexPatience{5};
 [[nodiscard]] bool is_audit(Handler handler);
 
 // What is asked for, into the record of the call before its intent is written: `resource` (a
-// request's id, a month) and `reason` (the filter, or what is signed off).
-void note_reading(const ReceivedCall& call, audit::Record& record);
+// request's id, a month) and `reason` (the filter, or what is signed off). Refused: what no record
+// holds whole, since what an auditor asked has to be known, and everything where nobody reads.
+[[nodiscard]] wire::OrRefusal<> note_reading(const ReceivedCall& call, const Services& services,
+                                             audit::Record& record);
 
 // A checkpoint that covers all that the log has by now, its tree, and an index that holds as much.
 // Blocking. Code::unavailable when the index is behind.
@@ -44,7 +46,8 @@ struct CurrentLog {
 };
 [[nodiscard]] Result<CurrentLog> current_log(const Services& services);
 
-// Runs the route's action on a reader's thread. The export has a file of its own.
+// Runs the route's action on a reader's thread. REQUIRES: note_reading() has not refused. The
+// export has a file of its own.
 asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> call,
                                        Services& services);
 

@@ -168,6 +168,16 @@ TEST_F(AuditAdmin, WhatIsAskedForIsOnRecord) {
   EXPECT_EQ(newest("audit.receipt", audit::Phase::result).resource, "some-id");
 }
 
+TEST_F(AuditAdmin, AQuestionThatNoRecordHoldsWholeIsRefused) {
+  const std::string long_value(audit::kTextBytesMax, 'x');
+  for (const char* route : {"records", "export"}) {
+    const Answer got = get(fmt::format("/admin/v1/audit/{}?key={}", route, long_value), home_);
+    EXPECT_EQ(got.status, 400) << route;
+    EXPECT_EQ(got.body["error"]["param"], "query") << route;
+  }
+  EXPECT_EQ(newest("audit.export", audit::Phase::result).outcome, audit::Outcome::refused);
+}
+
 TEST_F(AuditAdmin, AnExportOfAllHoldsAndIsWhole) {
   const std::string answer = raw("/admin/v1/audit/export", home_);
   EXPECT_NE(answer.find("content-type: application/x-ndjson"), std::string::npos)

@@ -6,6 +6,7 @@
 
 #include "audit/record_json.h"
 #include "base/hex.h"
+#include "gateway/admin_fields.h"
 #include "gateway/audit_admin.h"
 #include "gateway/audit_reading.h"
 #include "review/monthly_figures.h"
@@ -110,16 +111,11 @@ wire::OrRefusal<> may_be_signed(const review::MonthlyReport& report, const std::
 }  // namespace
 
 wire::OrRefusal<SignOffRequest> read_sign_off(const std::string& body) {
-  wire::RequestReader reader;
-  TRY(const Json json, reader.object(body));
-  SignOffRequest request;
-  for (const auto& [name, value] : json.items()) {
-    if ((name != "figures_sha256" && name != "note") || !value.is_string()) {
-      return std::unexpected(
-          wire::invalid(name, name + ": a sign-off has the texts figures_sha256 and note"));
-    }
-    (name == "note" ? request.note : request.figures_sha256) = value.get<std::string>();
-  }
+  TRY(const Json json, object_in(body, {"figures_sha256", "note"}));
+  TRY(auto sha256, text_in(json, "figures_sha256"));
+  TRY(auto note, text_in(json, "note"));
+  SignOffRequest request{.figures_sha256 = std::move(sha256).value_or(""),
+                         .note = std::move(note).value_or("")};
   if (request.figures_sha256.size() != kDigestDigits || !from_hex(request.figures_sha256)) {
     return std::unexpected(wire::invalid(
         "figures_sha256", "figures_sha256: the report's, 64 lower-case hexadecimal digits"));

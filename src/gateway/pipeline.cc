@@ -230,7 +230,11 @@ asio::awaitable<void> run_action(ReceivedCall received, Responder& responder, Se
     co_return;
   }
   if (is_audit(route_taken.handler)) {
-    note_reading(authenticated->received, trail.record);
+    auto noted = note_reading(authenticated->received, services, trail.record);
+    if (!noted) {
+      co_await refuse(std::move(noted).error(), route_taken.errors, responder, trail);
+      co_return;
+    }
   }
   const auto intent = co_await trail.intent();
   responder.add_headers(trail.record_header());

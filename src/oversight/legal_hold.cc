@@ -156,25 +156,23 @@ bool LegalHolds::held(const HoldFacts& facts) const {
 }
 
 bool LegalHolds::held(const audit::Record& record, UnixMillis happened_ms) const {
-  HoldFacts facts{.tenant = record.tenant,
-                  .key_id = record.key_id,
-                  .operator_id = record.operator_id,
-                  .happened_ms = happened_ms};
-  if (held(facts)) {
+  const std::shared_ptr<const Snapshot> snapshot = snapshot_.load();
+  if (!*snapshot) {
     return true;
   }
-  // What an administrator did to a held key is in a record of the administrator's tenant and key.
-  const std::shared_ptr<const Snapshot> snapshot = snapshot_.load();
-  return !*snapshot || std::ranges::any_of(**snapshot, [&](LegalHold hold) {
-    // Only there is a resource a key: elsewhere callers name it, a model for one.
-    if (hold.key_id.empty() || hold.key_id != record.resource ||
-        !record.action.starts_with("key.")) {
-      return false;
-    }
-    hold.tenant.clear();
-    hold.operator_id.clear();
-    facts.key_id = hold.key_id;
-    return covers(hold, facts);
+  const HoldFacts facts{.tenant = record.tenant,
+                        .key_id = record.key_id,
+                        .operator_id = record.operator_id,
+                        .happened_ms = happened_ms};
+  // Only there is a resource a key: elsewhere callers name it, a model for one.
+  const std::string_view changed_key =
+      record.action.starts_with("key.") ? std::string_view(record.resource) : "";
+  return std::ranges::any_of(**snapshot, [&](const LegalHold& hold) {
+    // What an administrator did to a held key is in a record of the administrator's tenant and key.
+    const bool of_changed_key = !hold.key_id.empty() && hold.key_id == changed_key;
+    return covers(hold, of_changed_key
+                            ? HoldFacts{hold.tenant, hold.key_id, hold.operator_id, happened_ms}
+                            : facts);
   });
 }
 

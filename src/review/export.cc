@@ -21,10 +21,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kPageRows = 64;
 
-// No other condition than time. A filter that is whole says so by these two names and no other.
-constexpr const char* kSince = "since";
-constexpr const char* kUntil = "until";
-
+// A verifier takes an export for whole when its header names no other filter than these times.
 bool asks_for_time_alone(Filter filter) {
   filter.since_ms.reset();
   filter.until_ms.reset();
@@ -34,17 +31,11 @@ bool asks_for_time_alone(Filter filter) {
 
 }  // namespace
 
-struct Export::Hash {
-  crypto::Sha256 sha256;
-};
-
 Export::Export(Parts parts, Filter filter)
     : parts_(std::move(parts)),
       wanted_(std::move(filter)),
       prover_(parts_.tree),
-      leaves_(parts_.log_folder),
-      hash_(std::make_unique<Hash>()) {}
-Export::~Export() = default;
+      leaves_(parts_.log_folder) {}
 
 bool Export::in_time(UnixMillis unix_ms) const {
   return unix_ms >= wanted_.since_ms.value_or(std::numeric_limits<UnixMillis>::min()) &&
@@ -90,11 +81,7 @@ Result<> Export::find_span() {
 }
 
 Result<std::unique_ptr<Export>> Export::begin(Parts parts, Filter filter) {
-  // An operation or outcome that there is not is said before the first byte.
-  Filter one_row = filter;
-  one_row.limit = 1;
-  TRY([[maybe_unused]] const std::uint64_t found,
-      query_rows(*parts.index, one_row, [](const IndexRow&) {}));
+  CHECK_OK(check_filter(filter));  // before the first byte is sent
   std::unique_ptr<Export> made(new Export(std::move(parts), std::move(filter)));
   CHECK_OK(made->find_span());
   return made;
@@ -103,9 +90,7 @@ Result<std::unique_ptr<Export>> Export::begin(Parts parts, Filter filter) {
 std::string Export::header() const {
   Json filters = Json::object();
   for (auto& [name, text] : filter_texts(wanted_)) {
-    if (name == kSince || name == kUntil) {
-      filters[name] = text;
-    } else if (name != "phase" || wanted_.phase != PhaseFilter::all) {
+    if (name != "phase" || wanted_.phase != PhaseFilter::all) {
       filters[name] = text;
     }
   }
@@ -143,7 +128,7 @@ Result<std::string> Export::record_line(const IndexRow& row) {
 }
 
 Result<std::string> Export::last_line() {
-  const std::string sha256 = to_hex(crypto::view(hash_->sha256.finish()));
+  const std::string sha256 = to_hex(crypto::view(hash_.finish()));
   TRY(const std::string signature,
       parts_.signer.sign_plain(fmt::format("deepmoat-audit-export-v1\n{}\n{}\n{}\n",
                                            parts_.tree.checkpoint.origin, sha256, records_)));
@@ -176,7 +161,7 @@ Result<bool> Export::next(std::string& bytes) {
       piece += line;
     }
   }
-  hash_->sha256.update(piece);
+  hash_.update(piece);
   bytes += piece;
   if (count == kPageRows && after_ < last_) {
     return true;

@@ -96,15 +96,6 @@ Result<> check_one_of(std::string_view name, const std::string& value,
   return fail(Code::invalid_argument, fmt::format("{}: one of {}", name, fmt::join(known, ", ")));
 }
 
-Result<> check(const Filter& filter) {
-  if (filter.limit == 0 || filter.limit > kQueryRowsMax) {
-    return fail(Code::invalid_argument, fmt::format("limit: from 1 to {}", kQueryRowsMax));
-  }
-  CHECK_OK(check_one_of("operation", filter.operation, {"READ", "WRITE", "DELETE", "EXECUTE"}));
-  return check_one_of("outcome", filter.outcome,
-                      {"pending", "success", "refused", "failed", "cancelled"});
-}
-
 void add_phase(Conditions& conditions, PhaseFilter phase) {
   switch (phase) {
     case PhaseFilter::operations:
@@ -250,6 +241,15 @@ std::optional<std::int64_t> parse_age(std::string_view text) {
 
 }  // namespace
 
+Result<> check_filter(const Filter& filter) {
+  if (filter.limit == 0 || filter.limit > kQueryRowsMax) {
+    return fail(Code::invalid_argument, fmt::format("limit: from 1 to {}", kQueryRowsMax));
+  }
+  CHECK_OK(check_one_of("operation", filter.operation, {"READ", "WRITE", "DELETE", "EXECUTE"}));
+  return check_one_of("outcome", filter.outcome,
+                      {"pending", "success", "refused", "failed", "cancelled"});
+}
+
 Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
                             const audit::OnEntry& on_entry) {
   return query_rows(index, filter, [&](const IndexRow& row) { on_entry(row.entry); });
@@ -257,7 +257,7 @@ Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
 
 Result<std::uint64_t> query_rows(AuditIndex& index, const Filter& filter,
                                  const std::function<void(const IndexRow&)>& on_row) {
-  CHECK_OK(check(filter));
+  CHECK_OK(check_filter(filter));
   IndexSession& session = index.session();
   return session.guarded([&]() -> Result<std::uint64_t> {
     const Access access = access_of(session.sql(), filter);

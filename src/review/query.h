@@ -51,8 +51,11 @@ struct Filter {
   bool newest_first = false;                    // by sequence, like the order without it
 };
 
-// Hands out the records in the order of their sequences; says how many. Code::invalid_argument for
-// a limit, operation or outcome that there is not, naming it.
+// Code::invalid_argument for a limit, operation or outcome that there is not, naming it.
+[[nodiscard]] Result<> check_filter(const Filter& filter);
+
+// Hands out the records in the order of their sequences; says how many. Errors of check_filter(),
+// too.
 Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,
                             const audit::OnEntry& on_entry);
 
