@@ -159,7 +159,7 @@ std::vector<Anomaly> clock_steps(const Month& month) {
 
 void add(std::vector<Anomaly>& all, std::vector<Anomaly> found) {
   if (found.size() > kAnomaliesMax) {
-    found[kAnomaliesMax - 1].subject = "(others)";
+    found[kAnomaliesMax - 1].subject = kOthers;
     found[kAnomaliesMax - 1].count = found.size() - (kAnomaliesMax - 1);
     found.resize(kAnomaliesMax);
   }

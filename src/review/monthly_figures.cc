@@ -16,7 +16,6 @@ namespace deepmoat::review {
 
 namespace {
 
-constexpr std::string_view kOthers = "(others)";
 constexpr std::size_t kDigestDigits = 64;
 
 constexpr const char* kMonthCalls = R"sql(

@@ -4,11 +4,16 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 
 namespace deepmoat::review {
+
+// Names in the figures that are no names: calls without one, and what is not listed one by one.
+inline constexpr std::string_view kNoName = "(none)";
+inline constexpr std::string_view kOthers = "(others)";
 
 // Calls of one tenant, model, data class or route. A call is an EXECUTE result.
 struct CallCount {

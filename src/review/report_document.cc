@@ -17,7 +17,7 @@ std::uint64_t sum(std::uint64_t a, std::uint64_t b) {
              : a + b;
 }
 
-// Every call has a tenant in that list, with an empty name where nobody was known.
+// Every call is in the list of tenants, under kNoName where nobody was known.
 CallCount total_of(const std::vector<CallCount>& counts) {
   CallCount total;
   for (const CallCount& one : counts) {
@@ -72,7 +72,12 @@ class Author {
     return fill(word, language_, values...);
   }
   [[nodiscard]] std::string named(const std::string& name) const {
-    return name.empty() ? say(Word::unnamed) : name;
+    return name.empty() || name == kNoName ? say(Word::unnamed)
+           : name == kOthers               ? say(Word::others)
+                                           : name;
+  }
+  [[nodiscard]] std::string class_named(const std::string& name) const {
+    return data_class_text(named(name), language_);
   }
   [[nodiscard]] Column text_column(Word word, double weight) const {
     return {say(word), ColumnKind::text, weight};
@@ -163,10 +168,9 @@ class Author {
     }
     for (const CallCount& one : counts) {
       table.rows.push_back(
-          {{data_classes && !one.name.empty() ? data_class_text(one.name, language_)
-                                              : named(one.name),
-            number_text(one.calls), "", number_text(one.refused), number_text(one.failed),
-            number_text(one.cancelled), number_text(one.tokens_in), number_text(one.tokens_out)},
+          {{data_classes ? class_named(one.name) : named(one.name), number_text(one.calls), "",
+            number_text(one.refused), number_text(one.failed), number_text(one.cancelled),
+            number_text(one.tokens_in), number_text(one.tokens_out)},
            bar_of(one, longest)});
     }
     return table;
@@ -225,10 +229,8 @@ class Author {
                  number_column(Word::bytes_out, 1.8)},
                 {}};
     for (const EgressCount& one : report_.egress) {
-      table.rows.push_back({{named(one.route),
-                             one.data_class.empty() ? say(Word::unnamed)
-                                                    : data_class_text(one.data_class, language_),
-                             named(one.tenant), number_text(one.calls), number_text(one.bytes_out)},
+      table.rows.push_back({{named(one.route), class_named(one.data_class), named(one.tenant),
+                             number_text(one.calls), number_text(one.bytes_out)},
                             {}});
     }
     section.blocks.emplace_back(std::move(table));

@@ -142,6 +142,18 @@ TEST(ReportHtml, SaysInSentencesWhatIsEmpty) {
   }
 }
 
+TEST(ReportHtml, NamesWhatHasNoNameAsTheLanguageDoes) {
+  MonthlyReport report = empty_month();
+  const std::string nothing = report_html(report, Language::chinese);
+  report.tenants = report.data_classes = {{std::string(kNoName), 3, 0, 0, 0, 0, 0},
+                                          {std::string(kOthers), 2, 0, 0, 0, 0, 0}};
+  const std::string chinese = report_html(report, Language::chinese);
+  EXPECT_EQ(count_of(chinese, "（无）"), count_of(nothing, "（无）") + 2);
+  EXPECT_EQ(count_of(chinese, "（其他）"), 2U);
+  EXPECT_EQ(chinese.find("(none)"), std::string::npos);
+  EXPECT_EQ(chinese.find("(others)"), std::string::npos);
+}
+
 TEST(ReportHtml, HasARowForEachOfTenThousandChangesAndSaysHowManyWereLeftOut) {
   MonthlyReport report = empty_month();
   for (std::uint64_t i = 1; i <= 10'000; ++i) {

@@ -128,7 +128,7 @@ AnomalyWords chinese_words(AnomalyKind kind) {
 
 // The index counts what it does not list one by one under this name.
 bool stands_for_others(const Anomaly& anomaly) {
-  return anomaly.subject == "(others)";
+  return anomaly.subject == kOthers;
 }
 
 bool is_plain_argument(std::string_view text) {

@@ -21,6 +21,7 @@ enum class Word : std::uint8_t {
   moment,
   none,
   unnamed,
+  others,
   fact_log,
   fact_period,
   fact_records,

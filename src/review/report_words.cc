@@ -22,6 +22,7 @@ constexpr std::array kRows{
     Row{Word::moment, "{}, {:02}:{:02} UTC", "{} {:02}:{:02}（UTC）"},
     Row{Word::none, "none", "无"},
     Row{Word::unnamed, "(none)", "（无）"},
+    Row{Word::others, "(others)", "（其他）"},
     Row{Word::fact_log, "Log", "日志"},
     Row{Word::fact_period, "Period", "统计期间"},
     Row{Word::fact_records, "Records", "记录"},

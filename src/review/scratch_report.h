@@ -31,18 +31,18 @@ inline void add_hospital_calls(MonthlyReport& report) {
                     {"oncology", 22904, 61, 9, 118, 40118732, 5230811},
                     {"病案科", 9120, 14, 2, 33, 18220114, 2101990},
                     {"administration", 4011, 388, 0, 12, 3120554, 880123},
-                    {"", 216, 216, 0, 0, 0, 0}};
+                    {std::string(kNoName), 216, 216, 0, 0, 0, 0}};
   report.models = {{"qwen3-32b-instruct", 81204, 540, 52, 810, 120118004, 18220114},
                    {"deepseek-r1-distill-70b", 27310, 218, 12, 160, 28119331, 4900211},
                    {"bge-m3", 7608, 112, 0, 14, 2838092, 231274},
-                   {"", 216, 216, 0, 0, 0, 0}};
+                   {std::string(kNoName), 216, 216, 0, 0, 0, 0}};
   report.data_classes = {{"internal", 20119, 402, 8, 140, 19220331, 3011208},
                          {"sensitive", 70316, 301, 40, 620, 90118004, 14220118},
                          {"restricted", 25687, 167, 16, 224, 41737092, 6120273},
                          {"public", 216, 216, 0, 0, 0, 0}};
   report.routes = {{"local", 114980, 870, 60, 970, 150100000, 23200000},
                    {"group-datacentre", 1142, 0, 4, 14, 975427, 151599},
-                   {"", 216, 216, 0, 0, 0, 0}};
+                   {std::string(kNoName), 216, 216, 0, 0, 0, 0}};
   report.egress = {{"group-datacentre", "internal", "administration", 811, 2410331},
                    {"group-datacentre", "internal", "radiology", 331, 801442}};
   report.refusals = {{"rate_limit_exceeded", 511, 9, 7},
