@@ -2,16 +2,14 @@
 // running server, with nothing but its files.
 #include <fmt/format.h>
 
-#include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 
 #include "audit/record_json.h"
 #include "audit/tail.h"
+#include "cli/audit_reading.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
-#include "verifier/log.h"
 
 namespace deepmoat::cli {
 
@@ -22,11 +20,6 @@ struct Options {
   std::size_t count = 10;
   bool follow = false;
 };
-
-std::atomic<bool>& stop_flag() {
-  static std::atomic<bool> flag = false;
-  return flag;
-}
 
 void print_entry(const audit::Entry& entry) {
   fmt::print("{}\n", audit::to_json_line(entry));
@@ -45,9 +38,7 @@ int tail(const Options& options) {
   if (!options.follow) {
     return kSuccess;
   }
-  std::signal(SIGINT, [](int) { stop_flag() = true; });
-  std::signal(SIGTERM, [](int) { stop_flag() = true; });
-  const auto followed = audit::follow(reader, stop_flag(), print_entry);
+  const auto followed = audit::follow(reader, stop_on_signal(), print_entry);
   return followed ? kSuccess : report(followed.error());
 }
 

@@ -25,7 +25,6 @@ namespace deepmoat::cli {
 namespace {
 
 constexpr std::size_t kKeyBytesMax = 64 * 1024;
-constexpr std::uint64_t kRecordsOfReceiptMax = 1000;
 
 struct Options {
   std::string data = kDataFolderDefault;
@@ -81,9 +80,7 @@ Result<> put(const std::string& path, std::string_view bytes) {
     fmt::print("{}\n", bytes);
     return {};
   }
-  TRY(WholeFile file, WholeFile::create(path));
-  CHECK_OK(file.append(bytes));
-  return file.finish();
+  return write_file_atomic(path, bytes, 0600);
 }
 
 // The newest checkpoint, then an index that goes at least as far.
@@ -136,7 +133,7 @@ Result<> show_receipt(const Options& options) {
   if (records.empty()) {
     return fail(Code::not_found, "there is no request " + options.request + " in the log");
   }
-  if (records.size() > kRecordsOfReceiptMax) {
+  if (records.size() > review::kRecordsOfReceiptMax) {
     return fail(Code::invalid_argument,
                 fmt::format("{} records are of this id: ask with audit query and export them",
                             records.size()));

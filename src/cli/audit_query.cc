@@ -34,15 +34,11 @@ struct Options {
 std::string table_row(const audit::Entry& entry) {
   const audit::Record& r = entry.record;
   const std::string& what = !r.resource.empty() ? r.resource : r.model;
-  const std::string line = fmt::format("{:>10}  {:24}  {:12}  {:16}  {:24}  {:24}  {:15}  {}{}{}",
-                                       entry.sequence, audit::format_time(r.unix_ms), r.tenant,
-                                       r.operator_id, r.action, what, r.ip_address,
-                                       r.phase == audit::Phase::intent          ? "pending"
-                                       : r.outcome == audit::Outcome::success   ? "success"
-                                       : r.outcome == audit::Outcome::refused   ? "refused"
-                                       : r.outcome == audit::Outcome::cancelled ? "cancelled"
-                                                                                : "failed",
-                                       r.reason.empty() ? "" : ": ", r.reason);
+  const std::string line =
+      fmt::format("{:>10}  {:24}  {:12}  {:16}  {:24}  {:24}  {:15}  {}{}{}", entry.sequence,
+                  audit::format_time(r.unix_ms), r.tenant, r.operator_id, r.action, what,
+                  r.ip_address, r.phase == audit::Phase::intent ? "pending" : name_of(r.outcome),
+                  r.reason.empty() ? "" : ": ", r.reason);
   return printable(line) + "\n";
 }
 
@@ -110,11 +106,6 @@ Json to_json(const review::VersionLineage& lineage) {
     calls["last_sequence"] = lineage.last_sequence;
   }
   return {{"version", lineage.version}, {"imports", imports}, {"calls", calls}};
-}
-
-// Everything but printable ASCII is escaped: a terminal must not obey what a record holds.
-void print_json(const Json& json) {
-  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
 }
 
 Result<> lineage(const Options& options) {

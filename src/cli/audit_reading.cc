@@ -14,11 +14,6 @@ namespace deepmoat::cli {
 
 namespace {
 
-std::atomic<bool>& stop_flag() {
-  static std::atomic<bool> flag = false;
-  return flag;
-}
-
 // On a terminal, for as long as it takes; a few records are no news.
 class ProgressLine {
  public:
@@ -40,20 +35,27 @@ class ProgressLine {
 
 }  // namespace
 
+const std::atomic<bool>& stop_on_signal() {
+  static std::atomic<bool> stopped = false;
+  const auto stop = [](int) { stopped = true; };
+  std::signal(SIGINT, stop);
+  std::signal(SIGTERM, stop);
+  return stopped;
+}
+
 Result<std::uint64_t> catch_up(review::AuditIndex& index, const DataFolder& folder) {
   TRY(const review::IndexState before, index.state());
-  std::signal(SIGINT, [](int) { stop_flag() = true; });
-  std::signal(SIGTERM, [](int) { stop_flag() = true; });
+  const std::atomic<bool>& stopped = stop_on_signal();
   ProgressLine line;
   TRY(const std::uint64_t added,
-      index.catch_up(folder.audit(), &stop_flag(), [&](std::uint64_t so_far) {
+      index.catch_up(folder.audit(), &stopped, [&](std::uint64_t so_far) {
         if (!before.complete || so_far > 10 * review::kIndexBatch) {
           line.show(so_far);
         }
       }));
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
-  if (stop_flag()) {
+  if (stopped) {
     return fail(Code::cancelled, "stopped; the next command goes on indexing from here");
   }
   return added;

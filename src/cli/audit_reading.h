@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,9 @@
 #include "review/query.h"
 
 namespace deepmoat::cli {
+
+// From now on Ctrl-C and SIGTERM set this flag, and nothing else.
+[[nodiscard]] const std::atomic<bool>& stop_on_signal();
 
 // Brings the index up to the log's end, with a line of progress on a terminal. Code::cancelled
 // after Ctrl-C.

@@ -80,11 +80,6 @@ Result<Json> ask_as_auditor(const Options& options, const std::string& method,
   return ask_server(folder, method, path, body.is_null() ? "" : body.dump(), key.reveal());
 }
 
-// Everything but printable ASCII is escaped: a terminal must not obey what somebody wrote.
-void print_json(const Json& json) {
-  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
-}
-
 void add_text(Json& body, const char* name, const std::string& text) {
   if (!text.empty()) {
     body[name] = text;
@@ -199,7 +194,6 @@ Result<> read_content(const Options& options) {
   return {};
 }
 
-// `run` with the options of a command of its own.
 Result<> sign_off(const Options& options) {
   const Json body = {{"figures_sha256", options.figures}, {"note", options.note}};
   TRY(const Json signed_off,
@@ -210,6 +204,7 @@ Result<> sign_off(const Options& options) {
   return {};
 }
 
+// `run` with the options of a command of its own.
 CLI::App* add(CLI::App& group, const char* name, const char* help,
               const std::shared_ptr<Options>& options, int& status,
               Result<> (*run)(const Options&)) {

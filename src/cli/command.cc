@@ -12,11 +12,15 @@
 
 namespace deepmoat::cli {
 
-// A message may name a path, or say what another program said: the terminal must not obey it.
 std::string text_of(const nlohmann::ordered_json& json, const char* field) {
   return printable(json.value(field, std::string()));
 }
 
+void print_json(const nlohmann::ordered_json& json) {
+  fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+// A message may name a path, or say what another program said: the terminal must not obey it.
 int report(const Error& error) {
   std::string text;
   for (const auto line : std::views::split(std::string_view(error.message), '\n')) {

@@ -60,6 +60,9 @@ CLI::App* add_with_data(CLI::App& group, const char* name, const char* help,
 // A text of an answer, for a terminal (base/printable.h); empty when there is none.
 [[nodiscard]] std::string text_of(const nlohmann::ordered_json& json, const char* field);
 
+// With everything but printable ASCII escaped: a terminal must not obey what somebody wrote.
+void print_json(const nlohmann::ordered_json& json);
+
 // Prints "deepmoat: <message>" to standard error and returns kFailure.
 int report(const Error& error);
 

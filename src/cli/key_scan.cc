@@ -96,7 +96,7 @@ class Verdicts {
   std::unordered_map<std::string, Json> known_;
 };
 
-void print_line(const Sighting& seen, const Json& verdict) {
+void print_as_line(const Sighting& seen, const Json& verdict) {
   std::string more;
   if (verdict.contains("state")) {
     more = "  " + verdict["state"].get<std::string>();
@@ -111,7 +111,7 @@ void print_line(const Sighting& seen, const Json& verdict) {
 }
 
 // In ASCII: a path may hold anything, and this too may be shown by a terminal.
-void print_json(const Sighting& seen, const Json& verdict) {
+void print_as_json(const Sighting& seen, const Json& verdict) {
   Json line = {{"place", seen.place},
                {"line", seen.line},
                {"offset", seen.offset},
@@ -159,7 +159,7 @@ class Findings {
 
  private:
   void print(const Sighting& seen, const Json& verdict) const {
-    (json_ ? print_json : print_line)(seen, verdict);
+    (json_ ? print_as_json : print_as_line)(seen, verdict);
   }
 
   std::optional<Verdicts> verdicts_;

@@ -13,9 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A caller may choose the ids of his requests, and use one for many.
-constexpr std::uint64_t kRecordsOfReceiptMax = 1000;
-
 // A person and a client may have one name; who signs in only claims one.
 bool is_own(const audit::Record& record, const identity::Principal& principal) {
   const bool of_session = record.authentication == "session";
@@ -37,7 +34,7 @@ Result<std::vector<review::RequestRecord>> records_of(review::AuditIndex& index,
   const identity::Principal& principal = call.principal;
   review::Filter filter{.request_id = call.received.argument,
                         .phase = review::PhaseFilter::all,
-                        .limit = kRecordsOfReceiptMax,
+                        .limit = review::kRecordsOfReceiptMax,
                         .newest_first = true};
   if (principal.tenant.value() != identity::kHomeTenant ||
       !principal.may(identity::Permission::read_audit)) {
@@ -51,10 +48,7 @@ Result<std::vector<review::RequestRecord>> records_of(review::AuditIndex& index,
     if (may_see(row.entry.record, principal)) {
       records.push_back({.sequence = row.entry.sequence,
                          .segment = row.segment,
-                         .frame_offset = row.frame_offset,
-                         .tenant = row.entry.record.tenant,
-                         .operator_id = row.entry.record.operator_id,
-                         .phase = row.entry.record.phase});
+                         .frame_offset = row.frame_offset});
     }
   };
   TRY([[maybe_unused]] const std::uint64_t count, review::query_rows(index, filter, take));

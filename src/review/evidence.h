@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "crypto/digest.h"
 #include "review/audit_index.h"
 #include "review/leaf_reader.h"
 #include "review/query.h"
@@ -70,9 +71,13 @@ class Prover {
   std::unordered_map<std::uint64_t, transparency::Digest> nodes_;
 };
 
+// A caller may choose the ids of his requests, and use one for many.
+inline constexpr std::uint64_t kRecordsOfReceiptMax = 1000;
+
 // The receipt of a request. `records`: all that the receipt is to be about, in their order, one at
-// least. `keys`: as audit::verifier_keys() has them. Code::not_found when the text of one was
-// deleted by retention, Code::invalid_argument when the checkpoint does not cover one.
+// least, kRecordsOfReceiptMax at most. `keys`: as audit::verifier_keys() has them. Code::not_found
+// when the text of one was deleted by retention, Code::invalid_argument when the checkpoint does
+// not cover one.
 [[nodiscard]] Result<std::string> receipt_json(const std::filesystem::path& log_folder,
                                                std::string_view request_id,
                                                const std::vector<RequestRecord>& records,
@@ -90,7 +95,6 @@ class Export {
     UnixMillis made_ms = 0;
   };
 
-  ~Export();
   Export(const Export&) = delete;
   Export& operator=(const Export&) = delete;
 
@@ -107,7 +111,6 @@ class Export {
   [[nodiscard]] std::uint64_t records() const { return records_; }
 
  private:
-  struct Hash;
   Export(Parts parts, Filter filter);
   Result<> find_span();
   [[nodiscard]] bool in_time(UnixMillis unix_ms) const;
@@ -119,7 +122,7 @@ class Export {
   Filter wanted_;
   Prover prover_;
   LeafReader leaves_;
-  std::unique_ptr<Hash> hash_;
+  crypto::Sha256 hash_;
   std::uint64_t after_ = 0;  // pages go on behind this record
   std::uint64_t last_ = 0;   // and end with this one
   bool whole_ = false;       // no gap between them
