@@ -273,7 +273,6 @@ void judge_tail(std::string_view segment, std::uint64_t offset, std::uint64_t ne
                                             frame.sequence, at);
       return;
     }
-    ++scan.whole_after_tear;
   }
 }
 
@@ -304,7 +303,6 @@ Scan scan_frames(std::string_view segment, std::uint64_t offset, ChainState& cha
     chain.next_sequence = frame.sequence + 1;
     chain.last_hash = frame.hash;
     scan.offset += frame.bytes;
-    ++scan.records;
   }
 }
 

@@ -1,5 +1,5 @@
 // The bytes of the audit log on disk (docs/formats/audit.md): segment headers and frames, written
-// and read. Shared by the log and the verifier; pure functions, any thread.
+// and read. Pure functions, any thread.
 #pragma once
 
 #include <cstddef>
@@ -134,9 +134,7 @@ struct Scan {
   ScanEnd end = ScanEnd::clean;
   std::uint64_t offset = 0;             // where the next frame would begin, or the bad one does
   std::uint64_t last_batch_offset = 0;  // where the last commit's first frame begins
-  std::uint64_t records = 0;
-  std::uint64_t whole_after_tear = 0;  // torn: whole frames of the interrupted commit behind it
-  std::string why;                     // torn, corrupt
+  std::string why;                      // torn, corrupt
 };
 
 using FrameVisitor = std::function<void(const Frame&)>;
@@ -147,7 +145,7 @@ using FrameVisitor = std::function<void(const Frame&)>;
                                const FrameVisitor& visit);
 
 // Judges the bytes from `offset` on, where the frame `next_sequence` is missing or bad: fills
-// end, whole_after_tear and why.
+// end and why.
 void judge_tail(std::string_view segment, std::uint64_t offset, std::uint64_t next_sequence,
                 const char* why, Scan& scan);
 

@@ -15,22 +15,6 @@ constexpr std::string_view kLocalRoute = "local";
 constexpr std::size_t kDayBytes = 10;  // of "2026-03-01T..."
 constexpr std::size_t kOpenIntentsMax = 100'000;
 
-std::string_view outcome_text(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::pending:
-      return "pending";
-    case Outcome::success:
-      return "success";
-    case Outcome::refused:
-      return "refused";
-    case Outcome::failed:
-      return "failed";
-    case Outcome::cancelled:
-      return "cancelled";
-  }
-  return "unknown";
-}
-
 void add(UsageCount& count, const Record& record) {
   count.first_ms = count.calls == 0 ? record.unix_ms : std::min(count.first_ms, record.unix_ms);
   count.last_ms = std::max(count.last_ms, record.unix_ms);
@@ -85,7 +69,7 @@ void KeyUsageCounter::take_result(const Record& record) {
   add(usage_.routes, record.route, record);
   add(usage_.data_classes, record.data_class, record);
   add(usage_.addresses, record.ip_address, record);
-  add(usage_.outcomes, outcome_text(record.outcome), record);
+  add(usage_.outcomes, name_of(record.outcome), record);
   add(usage_.actions, record.action, record);
   const bool went_out =
       !record.route.empty() && record.route != kLocalRoute && record.outcome != Outcome::refused;
@@ -97,7 +81,7 @@ void KeyUsageCounter::take_result(const Record& record) {
       usage_.changes.push_back({.unix_ms = record.unix_ms,
                                 .action = record.action,
                                 .resource = record.resource,
-                                .outcome = std::string(outcome_text(record.outcome))});
+                                .outcome = std::string(name_of(record.outcome))});
     } else {
       ++usage_.changes_left_out;
     }

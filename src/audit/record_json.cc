@@ -60,16 +60,6 @@ void each_field(RecordType& r, Visit&& visit) {
   visit("reason", r.reason);
 }
 
-std::string_view name_of(Phase v) {
-  return kPhases[static_cast<std::size_t>(v)];
-}
-std::string_view name_of(Operation v) {
-  return kOperations[static_cast<std::size_t>(v)];
-}
-std::string_view name_of(Outcome v) {
-  return kOutcomes[static_cast<std::size_t>(v)];
-}
-
 template <class Enum, std::size_t kCount>
 bool find_name(const std::array<std::string_view, kCount>& names, std::string_view text,
                Enum& out) {
@@ -82,15 +72,6 @@ bool find_name(const std::array<std::string_view, kCount>& names, std::string_vi
   return false;
 }
 
-bool set_from(std::string_view text, Phase& out) {
-  return find_name(kPhases, text, out);
-}
-bool set_from(std::string_view text, Operation& out) {
-  return find_name(kOperations, text, out);
-}
-bool set_from(std::string_view text, Outcome& out) {
-  return find_name(kOutcomes, text, out);
-}
 bool set_from(std::string_view text, std::string& out) {
   out = text;
   return true;
@@ -205,6 +186,30 @@ std::string encode_with(const Record& record, std::size_t text_bytes_max) {
 }
 
 }  // namespace
+
+std::string_view name_of(Phase phase) {
+  return kPhases[static_cast<std::size_t>(phase)];
+}
+
+std::string_view name_of(Operation operation) {
+  return kOperations[static_cast<std::size_t>(operation)];
+}
+
+std::string_view name_of(Outcome outcome) {
+  return kOutcomes[static_cast<std::size_t>(outcome)];
+}
+
+bool set_from(std::string_view text, Phase& out) {
+  return find_name(kPhases, text, out);
+}
+
+bool set_from(std::string_view text, Operation& out) {
+  return find_name(kOperations, text, out);
+}
+
+bool set_from(std::string_view text, Outcome& out) {
+  return find_name(kOutcomes, text, out);
+}
 
 std::string encode_record(const Record& record) {
   std::string body = encode_with(record, kTextBytesMax);

@@ -17,6 +17,15 @@ namespace deepmoat::audit {
 inline constexpr std::size_t kTextBytesMax = 256;
 inline constexpr std::size_t kTextBytesMaxCrowded = 128;
 
+// The enumerations as the body has them: "intent", "READ", "success".
+[[nodiscard]] std::string_view name_of(Phase phase);
+[[nodiscard]] std::string_view name_of(Operation operation);
+[[nodiscard]] std::string_view name_of(Outcome outcome);
+// False, and `out` as it was, for a text that is none of them.
+bool set_from(std::string_view text, Phase& out);
+bool set_from(std::string_view text, Operation& out);
+bool set_from(std::string_view text, Outcome& out);
+
 // Never fails and never exceeds limits::kAuditRecordBytesMax. Bytes that are not UTF-8 become
 // U+FFFD. `unix_ms` is not in the body: the frame carries it. Pure, any thread.
 [[nodiscard]] std::string encode_record(const Record& record);

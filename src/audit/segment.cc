@@ -93,9 +93,9 @@ Result<SegmentFile> SegmentFile::open(const std::filesystem::path& directory, st
   return segment;
 }
 
-Result<> SegmentFile::load(std::string& buffer, std::uint64_t offset) const {
+Result<> SegmentFile::load(std::string& buffer) const {
   buffer.resize(bytes());
-  return reader_->read_at(buffer.data() + offset, bytes() - offset, offset);
+  return reader_->read_at(buffer.data(), bytes(), 0);
 }
 
 Result<std::string> SegmentFile::read(std::uint64_t offset, std::size_t bytes_max) const {

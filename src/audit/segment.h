@@ -38,9 +38,8 @@ class SegmentFile {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::string name() const { return path_.filename().string(); }
 
-  // Reads from `offset` to the end of the file over what `buffer` held there; `buffer` is the
-  // whole segment afterwards if it was before, or if offset is 0.
-  [[nodiscard]] Result<> load(std::string& buffer, std::uint64_t offset = 0) const;
+  // The whole file, in the place of what `buffer` held.
+  [[nodiscard]] Result<> load(std::string& buffer) const;
   // At most `bytes_max` bytes from `offset`.
   [[nodiscard]] Result<std::string> read(std::uint64_t offset, std::size_t bytes_max) const;
 

@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/secret.h"
-#include "crypto/hmac.h"
 #include "crypto/key_file.h"
 #include "identity/audited_action.h"
 #include "identity/authenticator.h"

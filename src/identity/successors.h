@@ -18,7 +18,6 @@
 #include "base/strong.h"
 #include "crypto/certificate.h"
 #include "crypto/field_cipher.h"
-#include "crypto/hmac.h"
 #include "crypto/key_file.h"
 #include "identity/audited_action.h"
 #include "identity/authenticator.h"

@@ -220,49 +220,27 @@ Result<std::uint64_t> AuditIndex::forget(const std::vector<std::uint64_t>& seque
   });
 }
 
-Result<std::uint64_t> AuditIndex::forget_range(std::uint64_t first, std::uint64_t last) {
-  return session_->guarded([&]() -> Result<std::uint64_t> {
-    const auto from = static_cast<long long>(first);
-    const auto until = static_cast<long long>(last);
-    WriteTransaction transaction(session_->sql());
-    soci::statement statement =
-        (session_->sql().prepare << "DELETE FROM records WHERE sequence BETWEEN :first AND :last",
-         soci::use(from), soci::use(until));
-    statement.execute(true);
-    const auto deleted = static_cast<std::uint64_t>(statement.get_affected_rows());
-    transaction.commit();
-    session_->empty_the_write_ahead_log();
-    return deleted;
-  });
-}
-
 Result<std::vector<RequestRecord>> AuditIndex::find_request(std::string_view request_id) {
-  return session_->guarded(
-      [&]() -> Result<std::vector<RequestRecord>> {
-        const std::string wanted(request_id);
-        long long sequence = 0;
-        long long segment = 0;
-        long long offset = 0;
-        std::string phase;
-        RequestRecord record;
-        soci::statement statement =
-            (session_->sql().prepare
-                 << "SELECT sequence, segment, frame_offset, tenant, operator, phase FROM records "
-                    "WHERE request_id = :wanted ORDER BY sequence",
-             soci::use(wanted), soci::into(sequence), soci::into(segment), soci::into(offset),
-             soci::into(record.tenant), soci::into(record.operator_id), soci::into(phase));
-        statement.execute();
-        std::vector<RequestRecord> records;
-        while (statement.fetch()) {
-          record.sequence = static_cast<std::uint64_t>(sequence);
-          record.segment = static_cast<std::uint64_t>(segment);
-          record.frame_offset = static_cast<std::uint64_t>(offset);
-          record.phase = phase == phase_text(audit::Phase::intent) ? audit::Phase::intent
-                                                                   : audit::Phase::result;
-          records.push_back(record);
-        }
-        return records;
-      });
+  return session_->guarded([&]() -> Result<std::vector<RequestRecord>> {
+    const std::string wanted(request_id);
+    long long sequence = 0;
+    long long segment = 0;
+    long long offset = 0;
+    RequestRecord record;
+    soci::statement statement =
+        (session_->sql().prepare << "SELECT sequence, segment, frame_offset FROM records "
+                                    "WHERE request_id = :wanted ORDER BY sequence",
+         soci::use(wanted), soci::into(sequence), soci::into(segment), soci::into(offset));
+    statement.execute();
+    std::vector<RequestRecord> records;
+    while (statement.fetch()) {
+      record.sequence = static_cast<std::uint64_t>(sequence);
+      record.segment = static_cast<std::uint64_t>(segment);
+      record.frame_offset = static_cast<std::uint64_t>(offset);
+      records.push_back(record);
+    }
+    return records;
+  });
 }
 
 Result<IndexState> AuditIndex::state() {

@@ -39,9 +39,6 @@ struct RequestRecord {
   std::uint64_t sequence = 0;
   std::uint64_t segment = 0;
   std::uint64_t frame_offset = 0;  // when it was indexed: another one once a segment is rewritten
-  std::string tenant;
-  std::string operator_id;
-  audit::Phase phase = audit::Phase::intent;
 };
 
 // Told after each transaction: how many records have been added so far.
@@ -71,8 +68,6 @@ class AuditIndex {
   // Deletes rows whose records' bodies were deleted from the log; says how many were there. The
   // pages that held them are overwritten, the write-ahead log too unless a reader still needs it.
   Result<std::uint64_t> forget(const std::vector<std::uint64_t>& sequences);
-  // The same for all from `first` to `last`, both included.
-  Result<std::uint64_t> forget_range(std::uint64_t first, std::uint64_t last);
 
   // In the log's order; empty when there is none.
   Result<std::vector<RequestRecord>> find_request(std::string_view request_id);

@@ -46,12 +46,8 @@ void each_value(const audit::Entry& entry, Visit&& visit) {
     if (of_the_index) {
       return;
     }
-    if constexpr (std::is_same_v<Value, audit::Phase>) {
-      visit(name, phase_text(value));
-    } else if constexpr (std::is_same_v<Value, audit::Operation>) {
-      visit(name, operation_text(value));
-    } else if constexpr (std::is_same_v<Value, audit::Outcome>) {
-      visit(name, outcome_text(value));
+    if constexpr (std::is_enum_v<Value>) {
+      visit(name, name_of(value));
     } else {
       visit(name, value);
     }

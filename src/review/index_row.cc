@@ -7,45 +7,6 @@ namespace deepmoat::review {
 
 namespace {
 
-using audit::Operation;
-using audit::Outcome;
-using audit::Phase;
-
-void set_from(std::string_view text, Phase& phase) {
-  phase = text == phase_text(Phase::intent) ? Phase::intent : Phase::result;
-}
-
-void set_from(std::string_view text, Operation& operation) {
-  for (const Operation one : {Operation::read, Operation::write, Operation::erase}) {
-    if (text == operation_text(one)) {
-      operation = one;
-      return;
-    }
-  }
-  operation = Operation::execute;
-}
-
-void set_from(std::string_view text, Outcome& outcome) {
-  for (const Outcome one :
-       {Outcome::pending, Outcome::success, Outcome::refused, Outcome::cancelled}) {
-    if (text == outcome_text(one)) {
-      outcome = one;
-      return;
-    }
-  }
-  outcome = Outcome::failed;
-}
-
-std::string_view name_of(Phase phase) {
-  return phase_text(phase);
-}
-std::string_view name_of(Operation operation) {
-  return operation_text(operation);
-}
-std::string_view name_of(Outcome outcome) {
-  return outcome_text(outcome);
-}
-
 std::string listed(std::string_view before) {
   std::string text;
   IndexRow row;
@@ -56,40 +17,6 @@ std::string listed(std::string_view before) {
 }
 
 }  // namespace
-
-std::string_view phase_text(Phase phase) {
-  return phase == Phase::intent ? "intent" : "result";
-}
-
-std::string_view operation_text(Operation operation) {
-  switch (operation) {
-    case Operation::read:
-      return "READ";
-    case Operation::write:
-      return "WRITE";
-    case Operation::erase:
-      return "DELETE";
-    case Operation::execute:
-      break;
-  }
-  return "EXECUTE";
-}
-
-std::string_view outcome_text(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::pending:
-      return "pending";
-    case Outcome::success:
-      return "success";
-    case Outcome::refused:
-      return "refused";
-    case Outcome::cancelled:
-      return "cancelled";
-    case Outcome::failed:
-      break;
-  }
-  return "failed";
-}
 
 std::string column_names() {
   return listed("");

@@ -69,10 +69,6 @@ void each_column(Row& row, Visit&& visit) {
 // ":sequence, :segment, ..."
 [[nodiscard]] std::string column_parameters();
 
-[[nodiscard]] std::string_view phase_text(audit::Phase phase);              // "intent"
-[[nodiscard]] std::string_view operation_text(audit::Operation operation);  // "READ"
-[[nodiscard]] std::string_view outcome_text(audit::Outcome outcome);        // "success"
-
 // What SOCI binds for a row: texts as they are, all numbers as long long (64-bit values keep their
 // bits), enumerations as texts. Stays at one place while a statement is bound to it.
 class BoundIndexRow {

@@ -26,8 +26,7 @@ const char* find_frames(const audit::SegmentFile& file, std::string_view bytes, 
   }
   return audit::scan_kept(bytes, chain, [&](const audit::KeptEntry& entry) {
     if (!entry.is_stub) {
-      const auto at = static_cast<std::uint64_t>(entry.frame.leaf_data.data() - bytes.data());
-      offsets.emplace(entry.frame.sequence, at);
+      offsets.emplace(entry.frame.sequence, entry.frame.offset);
     }
   });
 }
@@ -88,11 +87,6 @@ Result<std::string> LeafReader::read(std::uint64_t sequence, std::uint64_t segme
   }
   return fail(Code::corrupt,
               fmt::format("{} does not hold record {}", file_->path().string(), sequence));
-}
-
-Result<std::string> read_leaf(const std::filesystem::path& log_folder, std::uint64_t sequence,
-                              std::uint64_t segment, std::uint64_t frame_offset) {
-  return LeafReader(log_folder).read(sequence, segment, frame_offset);
 }
 
 std::string_view body_of_leaf(std::string_view leaf) {

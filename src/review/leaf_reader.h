@@ -35,11 +35,6 @@ class LeafReader {
   std::optional<std::unordered_map<std::uint64_t, std::uint64_t>> offsets_;
 };
 
-// For one record: see LeafReader::read().
-[[nodiscard]] Result<std::string> read_leaf(const std::filesystem::path& log_folder,
-                                            std::uint64_t sequence, std::uint64_t segment,
-                                            std::uint64_t frame_offset);
-
 // The body in it: canonical JSON. REQUIRES: read() gave `leaf`.
 [[nodiscard]] std::string_view body_of_leaf(std::string_view leaf);
 

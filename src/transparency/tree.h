@@ -38,7 +38,6 @@ class Tree {
   // `on_full_tile` gets each tile that this leaf completes, lower levels first.
   void append(const Digest& leaf, const std::function<void(Tile)>& on_full_tile);
 
-  [[nodiscard]] TreeHash hash() const { return hash_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] const TreeEdge& edge() const { return edge_; }
   [[nodiscard]] Digest root() const;

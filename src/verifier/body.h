@@ -7,8 +7,6 @@
 
 namespace deepmoat::verifier {
 
-inline constexpr std::uint16_t kBodyVersionMax = 2;
-
 // What the verifier needs of a body.
 struct BodyFacts {
   bool intent = false;                // or a result
