@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -20,10 +21,19 @@ struct Broken {
   wire::Refusal refusal;
 };
 
-// Events of one call, in order: any number of Delta, ChoiceFinished, Vectors and Scores, then
-// exactly one of Finished, Refused (nothing was sampled) or Broken.
-using InferenceEvent = std::variant<wire::Delta, wire::ChoiceFinished, wire::Finished,
-                                    wire::Refusal, Broken, wire::Vectors, wire::Scores>;
+// Which files answer, as audit records name them: the first 16 hex digits of a file's SHA-256.
+struct ModelIdentity {
+  std::string version;
+  std::map<std::string, std::string> adapter_versions = {};  // by the adapter's name
+  std::int64_t created_s = 0;                                // the model file's time
+};
+
+// Events of one call, in order: a ModelIdentity once a model that may be loaded, or swapped, has
+// the call; any number of Delta, ChoiceFinished, Vectors and Scores; then exactly one of Finished,
+// Refusal (nothing was sampled) or Broken.
+using InferenceEvent =
+    std::variant<wire::Delta, wire::ChoiceFinished, wire::Finished, wire::Refusal, Broken,
+                 wire::Vectors, wire::Scores, ModelIdentity>;
 
 // Called on the backend's own thread; must not block.
 using EventSink = std::move_only_function<void(InferenceEvent)>;
@@ -47,12 +57,6 @@ struct BackendStatus {
   std::uint64_t failed_starts = 0;  // in a row, not counting CPU variants that fault
   wire::Ready facts;                // of the model, once it was ready
   wire::Stats stats;                // the newest
-};
-
-// Which file answers, as answers and audit records name it.
-struct ModelIdentity {
-  std::string version;         // first 16 hex digits of the file's SHA-256
-  std::int64_t created_s = 0;  // the file's time
 };
 
 // Thread-safe in every implementation.

@@ -77,8 +77,10 @@ TEST_F(ModelFleetTest, CallLoadsAndWaits) {
   wait_until("started", [&] { return script("a", 1)->alive() == 1; });
   EXPECT_FALSE(events.ended());
   EXPECT_EQ(host->model_status().waiting, 1U);
+  EXPECT_EQ(events.version(), "");
   script("a", 1)->set_health(Health::ready);
   events.wait_begun();
+  EXPECT_EQ(events.version(), "1");
   script("a", 1)->finish_all();
   EXPECT_EQ(events.outcome(), "finished");
   EXPECT_EQ(events.text(), "v1");
@@ -124,6 +126,8 @@ TEST_F(ModelFleetTest, SwapDropsNoStream) {
   Events new_call;
   host->submit(asking("hello"), new_call.sink());
   EXPECT_EQ(new_call.text(), "v2");
+  EXPECT_EQ(new_call.version(), "2");
+  EXPECT_EQ(meanwhile.version(), "1");
   EXPECT_FALSE(old_call.ended());
   EXPECT_EQ(script("a", 1)->alive(), 1) << "its calls still run";
   host->cancel(old_id);

@@ -125,6 +125,7 @@ void ModelHost::hand_over(WaitingCall call) {
   const std::shared_ptr<Use> use = current_->use;
   ++use->running;
   use->last_ns = clock_.mono_ns();
+  call.sink(current_->identity);
   current_->backend->submit(
       std::move(call.request),
       [use, &clock = clock_, sink = std::move(call.sink)](InferenceEvent event) mutable {

@@ -41,6 +41,9 @@ class Events {
       EXPECT_FALSE(ended_) << "an event after the last one";
       if (const auto* delta = std::get_if<wire::Delta>(&event)) {
         text_ += delta->content();
+      } else if (const auto* identity = std::get_if<ModelIdentity>(&event)) {
+        EXPECT_EQ(text_, "") << "it answered before it said who answers";
+        version_ = identity->version;
       } else if (!std::holds_alternative<wire::ChoiceFinished>(event)) {
         last_ = std::move(event);
         ended_ = true;
@@ -74,6 +77,11 @@ class Events {
     const std::lock_guard lock(mutex_);
     return text_;
   }
+  // Of the model that has the call; empty: none has it yet.
+  std::string version() {
+    const std::lock_guard lock(mutex_);
+    return version_;
+  }
   bool ended() {
     const std::lock_guard lock(mutex_);
     return ended_;
@@ -83,6 +91,7 @@ class Events {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string text_;
+  std::string version_;
   InferenceEvent last_;
   bool ended_ = false;
 };

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <tuple>
 
+#include "base/adapter_file.h"
 #include "base/config_keys.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -107,7 +108,7 @@ void report_when_taken(const Reader& reader, const std::vector<Item>& items,
 
 void check_adapters(const Reader& reader, const ModelConfig& model, std::uint32_t line) {
   for (const std::string& adapter : model.adapters) {
-    if (adapter.empty() || adapter.starts_with('=') || adapter.ends_with('=')) {
+    if (adapter.empty() || (adapter.contains('=') && !parse_adapter(adapter))) {
       reader.report(line, "model.adapters",
                     fmt::format("has \"{}\"; write \"NAME=FILE\", \"NAME=FILE:SCALE\" or the name "
                                 "of an imported adapter",

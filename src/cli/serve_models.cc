@@ -8,6 +8,7 @@
 
 #include "backend/local/local_backend.h"
 #include "backend/replica_set.h"
+#include "base/adapter_file.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/cpu_variants.h"
@@ -59,6 +60,11 @@ struct ServedModels::Found {
   std::filesystem::path file;
   std::uint64_t bytes = 0;
   backend::ModelIdentity identity;
+};
+
+struct ServedModels::FoundAdapters {
+  std::vector<std::string> arguments;           // as the worker takes them: NAME=FILE[:SCALE]
+  std::map<std::string, std::string> versions;  // by name
 };
 
 ServedModels::ServedModels(store::Database& database, boost::asio::thread_pool& blocking,
@@ -124,7 +130,9 @@ backend::ModelPlan ServedModels::plan(const Wanted& wanted) {
 // --- on the fleet's thread ---
 
 Result<backend::ModelBuild> ServedModels::find(const Wanted& wanted) {
-  TRY(const Found found, find_file(wanted.model));
+  TRY(Found found, find_file(wanted.model));
+  TRY(FoundAdapters adapters, find_adapters(wanted.model));
+  found.identity.adapter_versions = std::move(adapters.versions);
   backend::LocalBackendOptions options;
   options.name = wanted.model.name;
   options.command = worker_command(wanted.model);
@@ -132,7 +140,7 @@ Result<backend::ModelBuild> ServedModels::find(const Wanted& wanted) {
   options.command.queue_max = wanted.queue_max;
   options.command.tenant_queue_max = wanted.tenant_queue_max;
   options.command.avoided_variants = avoided();
-  TRY(options.command.adapters, find_adapters(wanted.model));
+  options.command.adapters = std::move(adapters.arguments);
   options.on_variant_avoided = [this](const std::string& variant) { avoid(variant); };
   const auto replicas = static_cast<std::size_t>(wanted.model.replicas);
   return backend::ModelBuild{
@@ -182,21 +190,26 @@ Settings ServedModels::remembered_hashes() {
               }};
 }
 
-// As the worker takes them: NAME=FILE[:SCALE].
-Result<std::vector<std::string>> ServedModels::find_adapters(const ModelConfig& model) {
-  std::vector<std::string> list;
-  for (const std::string& adapter : model.adapters) {
-    if (adapter.contains('=')) {
-      list.push_back(adapter);
+Result<ServedModels::FoundAdapters> ServedModels::find_adapters(const ModelConfig& model) {
+  const Settings settings = remembered_hashes();
+  FoundAdapters found;
+  for (const std::string& text : model.adapters) {
+    if (text.contains('=')) {
+      TRY(const AdapterFile adapter, parse_adapter(text));
+      TRY(const ModelFile file, identify_model(adapter.file, settings, leaving_.get_token()));
+      found.versions[adapter.name] = file.version;
+      found.arguments.push_back(text);
       continue;
     }
-    TRY(const catalog::Entry entry, find_entry(adapter));
+    TRY(const catalog::Entry entry, find_entry(text));
     if (entry.kind != catalog::Kind::adapter) {
-      return fail(Code::invalid_argument, "\"" + adapter + "\" is a model, not an adapter");
+      return fail(Code::invalid_argument, "\"" + text + "\" is a model, not an adapter");
     }
-    list.push_back(adapter + "=" + entry.file.string());
+    TRY(const ModelFile file, identify_imported(entry, settings, leaving_.get_token()));
+    found.versions[text] = file.version;
+    found.arguments.push_back(text + "=" + entry.file.string());
   }
-  return list;
+  return found;
 }
 
 Result<catalog::Entry> ServedModels::find_entry(const std::string& name) {

@@ -53,7 +53,8 @@ class ServedModels {
   Result<backend::ModelBuild> find(const Wanted& wanted);
   Result<Found> find_file(const ModelConfig& model);
   [[nodiscard]] Settings remembered_hashes();
-  Result<std::vector<std::string>> find_adapters(const ModelConfig& model);
+  struct FoundAdapters;
+  Result<FoundAdapters> find_adapters(const ModelConfig& model);
   Result<catalog::Entry> find_entry(const std::string& name);
   [[nodiscard]] std::uint64_t memory_of_worker(const Wanted& wanted, const Found& found);
   [[nodiscard]] static std::uint64_t likely_memory(const ModelConfig& model, const Found& found);

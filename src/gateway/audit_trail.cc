@@ -49,6 +49,12 @@ asio::awaitable<Result<std::uint64_t>> AuditTrail::append(audit::Record record_t
   }
 }
 
+void AuditTrail::note_model(const backend::ModelIdentity& identity) {
+  record.model_version = identity.version;
+  const auto adapter = identity.adapter_versions.find(record.adapter);
+  record.adapter_version = adapter == identity.adapter_versions.end() ? "" : adapter->second;
+}
+
 asio::awaitable<Result<>> AuditTrail::intent() {
   audit::Record written = record;
   written.phase = audit::Phase::intent;

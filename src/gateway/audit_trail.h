@@ -31,6 +31,9 @@ class AuditTrail {
   // texts of two tenants cannot be compared, and nothing can be read out of one.
   [[nodiscard]] std::string fingerprint(std::string_view text) const;
 
+  // Which files answer: of the model, and of `record.adapter`.
+  void note_model(const backend::ModelIdentity& identity);
+
   // Durable before the effect. An error: answer 503 audit_unavailable and do nothing.
   asio::awaitable<Result<>> intent();
 

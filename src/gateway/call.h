@@ -107,10 +107,11 @@ struct FinishedCall {
   std::unique_ptr<wire::AnswerWriter> writer = {};
   std::string opening = {};  // of a stream; nothing of it has gone out while `streaming` is false
   wire::Answer answer = wire::Answer();
-  std::optional<wire::Refusal> failure;  // it did not run, or broke
-  bool cancelled = false;                // generation was stopped: the client went away, or, with
-                                         // `failure` set, its key was withdrawn
-  bool streaming = false;                // headers of a stream have gone out
+  std::optional<backend::ModelIdentity> answered_by;  // it may be another than when it was routed
+  std::optional<wire::Refusal> failure;               // it did not run, or broke
+  bool cancelled = false;  // generation was stopped: the client went away, or, with
+                           // `failure` set, its key was withdrawn
+  bool streaming = false;  // headers of a stream have gone out
 };
 
 // The stages before the effect, each in stages/<name>.cc.

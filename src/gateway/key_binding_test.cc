@@ -120,6 +120,26 @@ TEST_F(KeyBinding, TheKeysAdapterIsThatOfACallWhichNamesNone) {
   EXPECT_EQ(server_.backend().last_request().adapter(), "");
 }
 
+// The model may be loaded, or swapped, after the call was routed.
+TEST_F(KeyBinding, TheResultNamesTheFilesThatAnswered) {
+  server_.backend().set_adapters({"poet"});
+  const std::string bound = key({.adapter = "poet"});
+  const auto versions = [&](const std::string& text) {
+    EXPECT_EQ(
+        chat(bound, {{"messages", Json::array({{{"role", "user"}, {"content", text}}})}}).status,
+        200);
+    std::vector<std::string> found;
+    const auto written = audit::TailReader(server_.folder() / "audit").read_last(2);
+    for (const audit::Entry& entry : *written) {
+      found.push_back(entry.record.model_version);
+      found.push_back(entry.record.adapter_version);
+    }
+    return found;
+  };
+  EXPECT_EQ(versions("hello"), (std::vector<std::string>{"v", "p", "v", "p"}));
+  EXPECT_EQ(versions("swap"), (std::vector<std::string>{"v", "p", "v2", "p2"}));
+}
+
 TEST_F(KeyBinding, AdapterOnlyMeansNoOtherInAnyWayToNameOne) {
   server_.backend().set_adapters({"poet", "law"});
   const std::string bound = key({.adapter = "poet:0.5", .adapter_only = true});

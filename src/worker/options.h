@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
+#include "base/adapter_file.h"
 
 namespace deepmoat::worker {
 
@@ -16,15 +16,6 @@ inline constexpr int kExitDone = 0;      // drained, or the gateway is gone
 inline constexpr int kExitFailed = 1;    // could not start, or broke; a `fatal` frame says why
 inline constexpr int kExitUsage = 2;     // wrong flags
 inline constexpr int kExitIllegal = 86;  // illegal instruction: avoid this CPU variant
-
-// A LoRA adapter: `--adapter NAME=FILE[:SCALE]`.
-struct AdapterFile {
-  std::string name;
-  std::filesystem::path file;
-  float scale = 1;
-};
-// Code::invalid_argument when it is not of that form.
-[[nodiscard]] Result<AdapterFile> parse_adapter(const std::string& text);
 
 struct Options {
   int fd = -1;
@@ -36,12 +27,12 @@ struct Options {
   std::uint32_t cells = 0;    // 0: by memory
   std::uint32_t max_batch_size = 128;
   std::uint32_t step_tokens = 512;
-  std::uint32_t step_ms = 250;  // what a step should take while answers run; 0: no limit
-  bool split_memory = false;    // a KV memory of its own for each sequence
-  std::string layout = "auto";  // auto, unified, or streams, which is split_memory
-  std::string task = "auto";    // auto, generate, embed or rerank
-  std::string pooling;          // none, mean, cls, last or rank; empty: the model's own
-  std::vector<AdapterFile> adapters;
+  std::uint32_t step_ms = 250;        // what a step should take while answers run; 0: no limit
+  bool split_memory = false;          // a KV memory of its own for each sequence
+  std::string layout = "auto";        // auto, unified, or streams, which is split_memory
+  std::string task = "auto";          // auto, generate, embed or rerank
+  std::string pooling;                // none, mean, cls, last or rank; empty: the model's own
+  std::vector<AdapterFile> adapters;  // --adapter
   std::vector<std::filesystem::path> public_prefixes;  // files with system messages
   std::optional<std::uint64_t> spill_mib;  // host memory for saved states; none: by what is free
   std::string sliding_window = "auto";     // auto, full or checkpoints

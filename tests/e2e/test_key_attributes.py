@@ -1,8 +1,10 @@
 """What a key is bound to: set by commands, with a server and without, and held on every call."""
 
+import hashlib
 import json
 import sqlite3
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -216,6 +218,15 @@ def test_adapter_of_a_key(adapted: Server):
                         written(adapted, free, adapter="law"))
     assert len({plain, poet, law}) == 3, "the adapters say something else, or nothing is shown"
     strong = written(adapted, free, adapter="poet", adapter_scale=3)
+    result = [one for one in adapted.audit() if one["phase"] == "result" and "adapter" in one][-1]
+    model = tomllib.loads(adapted.config.read_text("utf-8"))["model"][0]
+    file = Path(model["adapters"][0].removeprefix("poet="))
+    assert result["adapter"] == "poet"
+    assert result["adapter_version"] == hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    assert result["model_version"] not in ("", result["adapter_version"])
+    lineage = json.loads(command("audit", "lineage", "--data", adapted.data, "--request",
+                                 result["request_id"]).stdout)
+    assert lineage["adapter_version"] == result["adapter_version"]
 
     bound = adapted.key("user", "bound", "--adapter", "poet")
     assert written(adapted, bound) == poet

@@ -136,7 +136,11 @@ def test_unload_lets_a_stream_finish_and_refuses_new_calls(models: Server):
 def test_first_call_loads_and_idle_unloads(models: Server):
     wait_state(models, "later", "sleeping")
     assert states(models)["later"]["memory_bytes"] == 0
-    assert ask(models, "later").status_code == 200
+    answer = ask(models, "later")
+    assert answer.status_code == 200
+    intent, result = models.audit_of(answer.headers["x-request-id"])
+    assert "model_version" not in intent, "nobody knew yet which file would answer"
+    assert len(result["model_version"]) == 16
     assert states(models)["later"]["memory_bytes"] > 0
     wait_state(models, "later", "sleeping")
     assert ask(models, "later").status_code == 200

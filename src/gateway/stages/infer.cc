@@ -173,6 +173,8 @@ class RunningCall {
       if (is_of_answer(*done)) {
         answer.take(*done);
       }
+    } else if (auto* identity = std::get_if<backend::ModelIdentity>(&event)) {
+      finished_.answered_by = std::move(*identity);
     } else if (const auto* vectors = std::get_if<wire::Vectors>(&event)) {
       answer.take(*vectors);
     } else if (const auto* scores = std::get_if<wire::Scores>(&event)) {
@@ -237,6 +239,9 @@ std::string output_text(const wire::Answer& answer) {
 
 void note_outcome(const FinishedCall& call, AuditTrail& trail) {
   audit::Record& record = trail.record;
+  if (call.answered_by) {
+    trail.note_model(*call.answered_by);
+  }
   const wire::Usage& usage = call.answer.usage;
   record.tokens_in = usage.prompt_tokens();
   record.tokens_cached = usage.cached_tokens();

@@ -146,8 +146,8 @@ wire::OrRefusal<RoutedCall> route(ClassifiedCall call, const Services& services,
   apply_defaults(call.admitted.inference, *services.config.get());
   trail.record.route = chosen->local ? "local" : chosen->backend;
   trail.record.model = name.value();
-  trail.record.model_version = model->version();
   trail.record.adapter = call.admitted.inference.infer.adapter();
+  trail.note_model(model->backend->identity());
   wire::AnswerHead head = make_head(call.admitted, std::move(asked), services);
   return RoutedCall(std::move(call), *std::move(chosen), model->backend, std::move(head));
 }
