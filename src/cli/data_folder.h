@@ -20,6 +20,8 @@ class DataFolder {
   // The public keys of its checkpoints.
   [[nodiscard]] std::filesystem::path audit_key() const { return audit() / "verifier.key"; }
   // Checkpoints of other servers' logs.
+  // For as long as `audit verify` needs an index that nobody else could write.
+  [[nodiscard]] std::filesystem::path index_check() const { return root_ / "audit-index.check"; }
   [[nodiscard]] std::filesystem::path witnessed() const { return root_ / "witnessed"; }
   [[nodiscard]] std::filesystem::path audit_index() const { return root_ / "audit-index.db"; }
   [[nodiscard]] std::filesystem::path incidents() const { return root_ / "incidents"; }

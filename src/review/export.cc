@@ -95,7 +95,8 @@ std::string Export::header() const {
     }
   }
   if (thinned_) {
-    filters["text"] = "records whose text was deleted by retention are left out";
+    filters["text"] =
+        "records that the index lacks, as those whose text retention deleted, are left out";
   }
   const Json line = {{"object", "audit.export"},
                      {"version", 1},

@@ -29,6 +29,7 @@ struct Field {
 constexpr std::size_t kAlwaysThere = 3;
 constexpr std::size_t kRequestId = 4;
 constexpr std::size_t kIntentSequence = 5;
+constexpr std::size_t kAction = 12;
 constexpr std::array kFields{
     Field{"\"phase\":", Type::phase},
     Field{"\"operation\":", Type::operation},
@@ -66,6 +67,7 @@ constexpr std::array kFields{
 };
 static_assert(kFields[kRequestId].key == "\"request_id\":");
 static_assert(kFields[kIntentSequence].key == "\"intent_sequence\":");
+static_assert(kFields[kAction].key == "\"action\":");
 
 constexpr std::array<bool, 256> kPlain = [] {
   std::array<bool, 256> plain{};
@@ -126,20 +128,20 @@ class Scanner {
   }
 
   bool take_value(std::size_t at, BodyFacts& facts) {
-    std::size_t choice = 0;
     std::uint64_t number = 0;
+    std::int64_t with_sign = 0;
     std::string_view text;
     switch (kFields[at].type) {
       case Type::phase:
-        if (!take_one_of(kPhases, choice)) {
+        if (!take_one_of(kPhases, text)) {
           return false;
         }
-        facts.intent = choice == 0;
+        facts.intent = text == "intent";
         return true;
       case Type::operation:
-        return take_one_of(kOperations, choice);
+        return take_one_of(kOperations, facts.operation);
       case Type::outcome:
-        return take_one_of(kOutcomes, choice);
+        return take_one_of(kOutcomes, facts.outcome);
       case Type::count:
         if (!take_number(std::numeric_limits<std::uint64_t>::max(), number)) {
           return false;
@@ -149,28 +151,35 @@ class Scanner {
         }
         return true;
       case Type::signed64:
-        return take_signed(std::numeric_limits<std::int64_t>::max());
+        return take_signed(std::numeric_limits<std::int64_t>::max(), with_sign);
       case Type::signed32:
-        return take_signed(std::numeric_limits<std::int32_t>::max());
+        if (!take_signed(std::numeric_limits<std::int32_t>::max(), with_sign)) {
+          return false;
+        }
+        facts.status = static_cast<std::int32_t>(with_sign);  // the one field of this type
+        return true;
       case Type::text:
         if (!take_text(text)) {
           return false;
         }
         if (at == kRequestId) {
           facts.request_id = text;
+        } else if (at == kAction) {
+          facts.action = text;
         }
         return true;
     }
     return false;
   }
 
-  bool take_one_of(std::span<const std::string_view> choices, std::size_t& choice) {
+  bool take_one_of(std::span<const std::string_view> choices, std::string_view& text) {
     if (!take('"')) {
       return false;
     }
-    for (choice = 0; choice < choices.size(); ++choice) {
-      if (rest_.starts_with(choices[choice])) {
-        rest_.remove_prefix(choices[choice].size());
+    for (const std::string_view choice : choices) {
+      if (rest_.starts_with(choice)) {
+        text = rest_.substr(0, choice.size() - 1);
+        rest_.remove_prefix(choice.size());
         return true;
       }
     }
@@ -196,10 +205,14 @@ class Scanner {
     return digits > 0;
   }
 
-  bool take_signed(std::int64_t most) {
+  bool take_signed(std::int64_t most, std::int64_t& value) {
     const bool negative = take('-');
     std::uint64_t number = 0;
-    return take_number(static_cast<std::uint64_t>(most) + (negative ? 1 : 0), number);
+    if (!take_number(static_cast<std::uint64_t>(most) + (negative ? 1 : 0), number)) {
+      return false;
+    }
+    value = static_cast<std::int64_t>(negative ? 0 - number : number);
+    return true;
   }
 
   bool take_text(std::string_view& text) {

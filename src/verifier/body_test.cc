@@ -39,11 +39,21 @@ TEST(Body, AcceptsTheFullestAndTheLeast) {
   EXPECT_FALSE(facts.intent);
   EXPECT_EQ(facts.intent_sequence, UINT64_MAX);
   EXPECT_EQ(facts.request_id, "req_1");
+  EXPECT_EQ(facts.operation, "EXECUTE");
+  EXPECT_EQ(facts.outcome, "cancelled");
+  EXPECT_EQ(facts.action, "chat");
+  EXPECT_EQ(facts.status, INT32_MIN);
   ASSERT_EQ(read_body(R"({"phase":"intent","operation":"WRITE","outcome":"pending"})", 1, facts),
             nullptr);
   EXPECT_TRUE(facts.intent);
   EXPECT_EQ(facts.intent_sequence, 0U);
   EXPECT_EQ(facts.request_id, "");
+  EXPECT_EQ(facts.operation, "WRITE");
+  EXPECT_EQ(facts.action, "");
+  EXPECT_EQ(facts.status, 0);
+  ASSERT_EQ(read_body(with(R"(,"action":"\u001b[2J\"","status":-1)"), 2, facts), nullptr);
+  EXPECT_EQ(facts.action, R"(\u001b[2J\")") << "as it is spelled";
+  EXPECT_EQ(facts.status, -1);
 }
 
 TEST(Body, AcceptsWhatTheSpellingAllows) {

@@ -42,25 +42,6 @@ HeldCheckpoint hold(std::string name, CheckpointPlace place, std::string_view by
   return held;
 }
 
-// The names of `checkpoints/`, which are sizes in 20 digits; in order.
-Result<std::vector<std::string>> earlier_names(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  std::filesystem::directory_iterator entries(folder, error);
-  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    std::string name = entries->path().filename().string();
-    if (name.size() == kSizeDigits &&
-        std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; })) {
-      names.push_back(std::move(name));
-    }
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return fail(Fault::unreadable, "list " + folder.string() + ": " + error.message());
-  }
-  std::ranges::sort(names);
-  return names;
-}
-
 // Adds the checkpoint in a file of the log; one that is not there is none.
 Result<> hold_file(const std::filesystem::path& path, std::string name, CheckpointPlace place,
                    std::span<const VerifierKey> keys, std::vector<HeldCheckpoint>& held) {
@@ -79,10 +60,29 @@ Result<> hold_file(const std::filesystem::path& path, std::string name, Checkpoi
 
 }  // namespace
 
+Result<std::vector<std::string>> earlier_checkpoints(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder / "checkpoints", error);
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    std::string name = entries->path().filename().string();
+    if (name.size() == kSizeDigits &&
+        std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; })) {
+      names.push_back(std::move(name));
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return fail(Fault::unreadable,
+                "list " + (folder / "checkpoints").string() + ": " + error.message());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
 Result<std::vector<HeldCheckpoint>> hold_checkpoints(const std::filesystem::path& folder,
                                                      const LogOptions& options) {
   std::vector<HeldCheckpoint> held;
-  const auto names = earlier_names(folder / "checkpoints");
+  const auto names = earlier_checkpoints(folder);
   if (!names) {
     return std::unexpected(names.error());
   }
@@ -129,6 +129,11 @@ void compare_roots(HeldCheckpoint& held, const TreeScan& tree, const TreeScan* s
   const bool equal =
       *root == content.root && (!held.report.sm3_compared || *sm3_root == *content.sm3_root);
   held.report.root = equal ? RootState::equal : RootState::different;
+}
+
+bool CheckpointReport::testifies() const {
+  return malformed.empty() &&
+         (signature == SignatureState::good || signature == SignatureState::not_checked);
 }
 
 bool CheckpointReport::bad() const {

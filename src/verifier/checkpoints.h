@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "verifier/log.h"
@@ -15,6 +16,11 @@ struct HeldCheckpoint {
   CheckpointReport report;
   std::optional<Checkpoint> content;  // nothing: malformed
 };
+
+// The names of the files in the log's `checkpoints`: sizes in 20 digits, in order. None without
+// that folder. Fault::unreadable.
+[[nodiscard]] Result<std::vector<std::string>> earlier_checkpoints(
+    const std::filesystem::path& folder);
 
 // Reads them all and checks their signatures. To be called before the log is read: all records of
 // a checkpoint are then on the disk. Fault::unreadable.

@@ -1,10 +1,9 @@
 // What a report says to a person. Pure, any thread.
 #include <algorithm>
-#include <cstdio>
-#include <ctime>
 #include <string>
 
 #include "verifier/log.h"
+#include "verifier/wording.h"
 
 namespace deepmoat::verifier {
 
@@ -12,25 +11,10 @@ namespace {
 
 using std::to_string;
 
-// "2025-01-31T12:00:00.000Z"; years outside 1970 to 9999 as the bare number of milliseconds.
-std::string format_time(std::int64_t unix_ms) {
-  constexpr std::int64_t kYear10000 = 253'402'300'800'000;
-  if (unix_ms < 0 || unix_ms >= kYear10000) {
-    return to_string(unix_ms);
-  }
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[80];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                static_cast<int>(unix_ms % 1000));
-  return text;
-}
-
 std::string describe_unfinished(const LogReport& report) {
-  std::string text =
-      to_string(report.unfinished) + " calls have no result yet (running now, or cut by a crash): ";
+  std::string text = counted(report.unfinished, "call") +
+                     (report.unfinished == 1 ? " has" : " have") +
+                     " no result yet (running now, or cut by a crash): ";
   for (std::size_t i = 0; i < report.unfinished_first.size(); ++i) {
     text += (i == 0 ? "" : ", ") + to_string(report.unfinished_first[i]);
   }
@@ -41,7 +25,7 @@ std::string describe_torn(const TornTail& torn) {
   std::string text =
       torn.segment + ": torn tail at offset " + to_string(torn.offset) + ": " + torn.why;
   if (torn.whole_records > 0) {
-    text += "; " + to_string(torn.whole_records) + " whole records of the same commit behind it";
+    text += "; " + counted(torn.whole_records, "whole record") + " of the same commit behind it";
   }
   return text + "; the next start cuts it off\n";
 }
@@ -80,8 +64,11 @@ std::string describe_checkpoint(const CheckpointReport& checkpoint) {
   if (!checkpoint.malformed.empty()) {
     return text + checkpoint.malformed + "\n";
   }
-  return text.append(to_string(checkpoint.size))
-      .append(" records, ")
+  if (checkpoint.signature == SignatureState::forged) {
+    return text + "ITS SIGNATURE IS FALSE: it is forged or damaged itself\n";
+  }
+  return text.append(counted(checkpoint.size, "record"))
+      .append(", ")
       .append(describe_root(checkpoint))
       .append(", ")
       .append(describe_signature(checkpoint.signature))
@@ -105,7 +92,8 @@ std::string describe_checkpoints(const LogReport& report) {
   }
   if (earlier > 0) {
     text +=
-        "checkpoints: " + to_string(earlier) + " earlier ones, none contradicts the log" +
+        "checkpoints: " + counted(earlier, "earlier one") +
+        (earlier == 1 ? ", it does not contradict the log" : ", none contradicts the log") +
         (unknown > 0 ? ", " + to_string(unknown) + " not signed by the keys that were given" : "") +
         "\n";
   }
@@ -128,9 +116,9 @@ std::string describe_tiles(std::string_view name, const TileReport& tiles) {
 }
 
 std::string describe_trees(const LogReport& report) {
-  std::string text = "root of " + to_string(report.tree_size) + " records: " + report.root + "\n";
+  std::string text = "root of " + counted(report.tree_size, "record") + ": " + report.root + "\n";
   if (!report.sm3_root.empty()) {
-    text += "SM3 root of " + to_string(report.tree_size) + " records: " + report.sm3_root + "\n";
+    text += "SM3 root of " + counted(report.tree_size, "record") + ": " + report.sm3_root + "\n";
   }
   if (report.sm3_lost_at != 0) {
     text += "SM3 roots not checked from record " + to_string(report.sm3_lost_at) +
@@ -145,37 +133,73 @@ std::string describe_trees(const LogReport& report) {
   return text;
 }
 
+// "the record 7", "the records 7 to 9"
+std::string named_records(std::uint64_t first, std::uint64_t last) {
+  return first == last ? "the record " + to_string(first)
+                       : "the records " + to_string(first) + " to " + to_string(last);
+}
+
+// Of a checkpoint that contradicts the records, of which the first `agreed` are proved otherwise.
+std::string describe_blame(const CheckpointReport& first, std::uint64_t agreed,
+                           const LogReport& report) {
+  std::string text = first.name + " contradicts it: ";
+  if (first.root == RootState::log_shorter) {
+    text += named_records(report.records + 1, first.size) +
+            (report.records + 1 == first.size ? " is gone" : " are gone");
+  } else if (agreed + 1 == first.size) {
+    text += named_records(first.size, first.size) + " is not as it was signed";
+  } else if (agreed > 0 && agreed < first.size) {
+    text += "among " + named_records(agreed + 1, first.size) + " one is not as it was signed";
+  } else {
+    text += "a record up to " + to_string(first.size) + " is not as it was signed";
+  }
+  return text + (first.signature == SignatureState::not_checked
+                     ? "; or the checkpoint was altered: no key was given to check it"
+                     : "");
+}
+
+// Of a checkpoint that is bad itself, so that its root says nothing about the records.
+std::string describe_bad_checkpoint(const CheckpointReport& checkpoint, std::uint64_t agreed) {
+  std::string text = checkpoint.name;
+  if (!checkpoint.malformed.empty() || checkpoint.signature == SignatureState::forged) {
+    text += " is forged or damaged itself (" +
+            (checkpoint.malformed.empty() ? "its signature is false" : checkpoint.malformed) +
+            "), which says nothing about the records";
+  } else {
+    text += " is not signed by the keys that were given";
+    if (checkpoint.root == RootState::different || checkpoint.root == RootState::log_shorter) {
+      text += ", and either it or the records are not as they were";
+    }
+  }
+  return text + (agreed > 0
+                     ? "; another checkpoint agrees with the records up to " + to_string(agreed)
+                     : "");
+}
+
 // Why a log whose chain is good is not intact.
 std::string describe_contradiction(const LogReport& report) {
   std::uint64_t agreed = 0;
   const CheckpointReport* first = nullptr;
+  const CheckpointReport* bad_itself = nullptr;
   for (const CheckpointReport& checkpoint : report.checkpoints) {
-    if (checkpoint.root == RootState::equal) {
+    if (!checkpoint.testifies()) {
+      bad_itself = bad_itself == nullptr && checkpoint.bad() ? &checkpoint : bad_itself;
+    } else if (checkpoint.root == RootState::equal) {
       agreed = std::max(agreed, checkpoint.size);
-    }
-    if (checkpoint.bad() && (first == nullptr || checkpoint.size < first->size)) {
+    } else if (checkpoint.bad() && (first == nullptr || checkpoint.size < first->size)) {
       first = &checkpoint;
     }
   }
-  if (first == nullptr) {
-    return report.tiles && !report.tiles->good() ? "tiles are not those of its records"
-           : report.sm3_tiles && !report.sm3_tiles->good()
-               ? "SM3 tiles are not those of its records"
-               : "a key was given, and no checkpoint is there that it signed";
+  if (first != nullptr) {
+    return describe_blame(*first, agreed, report);
   }
-  std::string text = first->name + " contradicts it";
-  if (first->root == RootState::different) {
-    text += agreed > 0 && agreed < first->size
-                ? ": among the records " + to_string(agreed + 1) + " to " + to_string(first->size) +
-                      " one is not as it was signed"
-                : ": a record up to " + to_string(first->size) + " is not as it was signed";
-  } else if (first->root == RootState::log_shorter) {
-    text += ": the records " + to_string(report.records + 1) + " to " + to_string(first->size) +
-            " are gone";
-  } else {
-    text = first->name + " is not what it should be";
+  if (bad_itself != nullptr) {
+    return describe_bad_checkpoint(*bad_itself, agreed);
   }
-  return text;
+  return report.tiles && !report.tiles->good() ? "tiles are not those of its records"
+         : report.sm3_tiles && !report.sm3_tiles->good()
+             ? "SM3 tiles are not those of its records"
+             : "a key was given, and no checkpoint is there that it signed";
 }
 
 }  // namespace
@@ -195,8 +219,11 @@ std::string describe(const LogReport& report) {
     text += describe_unfinished(report);
   }
   if (report.stubs > 0) {
-    text += to_string(report.stubs) +
-            " records have no body any more; their hashes are checked, their times are not proved" +
+    text += counted(report.stubs, "record") +
+            (report.stubs == 1
+                 ? " has no body any more; its hashes are checked, its time is not proved"
+                 : " have no body any more; their hashes are checked, their times are not "
+                   "proved") +
             (report.unfinished > 0 ? "; a call counts as without a result when that is among them"
                                    : "") +
             "\n";
@@ -207,7 +234,8 @@ std::string describe(const LogReport& report) {
   text += describe_trees(report) + describe_checkpoints(report);
   if (report.bad) {
     const FirstBad& bad = *report.bad;
-    text += to_string(report.records) + " records before it are good\naudit log NOT intact: ";
+    text += counted(report.records, "record") + " before it " +
+            (report.records == 1 ? "is" : "are") + " good\naudit log NOT intact: ";
     return text +
            (bad.segment.empty() ? ""
                                 : bad.segment + ", record " + to_string(bad.sequence) +
@@ -220,8 +248,8 @@ std::string describe(const LogReport& report) {
   if (report.records == 0) {
     return text + "audit log intact: no records yet";
   }
-  return text + "audit log intact: " + to_string(report.segments) + " segments, " +
-         to_string(report.records) + " records, " + format_time(report.first_unix_ms) + " to " +
+  return text + "audit log intact: " + counted(report.segments, "segment") + ", " +
+         counted(report.records, "record") + ", " + format_time(report.first_unix_ms) + " to " +
          format_time(report.last_unix_ms) + ", last hash " + report.last_hash_hex;
 }
 

@@ -13,6 +13,7 @@
 
 #include "verifier/bytes.h"
 #include "verifier/segment.h"
+#include "verifier/wording.h"
 
 namespace deepmoat::verifier {
 
@@ -133,7 +134,8 @@ Result<std::uint64_t> count_segments(const std::filesystem::path& folder) {
     }
     const std::uint64_t number = number_of(name, suffix);
     if (number == 0) {
-      return malformed(entries->path().string() + " is named like a segment but is none");
+      return malformed((folder / printable(name)).string() +
+                       " is named like a segment but is none");
     }
     numbers.push_back(number);
   }
@@ -172,7 +174,7 @@ Result<SegmentFile> SegmentFile::open(const std::filesystem::path& folder, std::
              : bytes >= kSegmentBytesMin && bytes <= kSegmentBytesMax && bytes % kPageBytes == 0;
     if (!fits) {
       return malformed(segment.file.path().string() +
-                       " is not a segment: " + std::to_string(bytes) + " bytes");
+                       " is not a segment: " + counted(bytes, "byte"));
     }
     return segment;
   }

@@ -384,8 +384,10 @@ Trees make_trees(const std::filesystem::path& folder, const LogOptions& options,
     if (checkpoint.content) {
       sizes.push_back(checkpoint.content->size);
       with_sm3 = with_sm3 || checkpoint.content->sm3_root.has_value();
-      if (checkpoint.report.place == CheckpointPlace::newest) {
-        newest_size = checkpoint.content->size;
+      // Not the size that a forged `checkpoint` names: then the newest of the earlier ones counts.
+      if (checkpoint.report.place != CheckpointPlace::given &&
+          checkpoint.report.signature != SignatureState::forged) {
+        newest_size = std::max(newest_size, checkpoint.content->size);
       }
     }
   }

@@ -79,6 +79,9 @@ struct CheckpointReport {
   RootState root = RootState::not_reached;
   bool sm3_compared = false;
 
+  // Whether another root than the log's says that records were altered. Of a checkpoint that is
+  // malformed, forged or of unknown keys it may be the checkpoint that was.
+  [[nodiscard]] bool testifies() const;
   [[nodiscard]] bool bad() const;
 };
 
@@ -113,8 +116,9 @@ struct LogReport {
 
 // Reads everything once and stops at the first bad record. An alteration is a report that is not
 // intact; an error is only that the log could not be read: Fault::not_there without the folder,
-// Fault::unreadable. Any thread; needs the memory of one segment, 500 bytes a checkpoint and a bit
-// for each of the records around an intent without a result.
+// Fault::unreadable. A folder without a segment counts as a log without records: ask require_log()
+// (verifier/log_folder.h) first. Any thread; needs the memory of one segment, 500 bytes a
+// checkpoint and a bit for each of the records around an intent without a result.
 [[nodiscard]] Result<LogReport> verify_log(const std::filesystem::path& folder,
                                            const LogOptions& options = {});
 

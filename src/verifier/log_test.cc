@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "verifier/log_folder.h"
 #include "verifier/scratch_signer.h"
 #include "verifier/written_log.h"
 
@@ -77,7 +78,7 @@ TEST_F(LogOf, ManySegmentsIsIntactWithOneThreadAndWithTwo) {
     EXPECT_EQ(report.root, to_base64(naive_root(log_.leaves())));
     EXPECT_EQ(report.sm3_root, to_base64(naive_root(log_.leaves(EVP_sm3()), EVP_sm3())));
     const std::string text = describe(report);
-    EXPECT_NE(text.find("1 calls have no result yet (running now, or cut by a crash): 201\n"),
+    EXPECT_NE(text.find("1 call has no result yet (running now, or cut by a crash): 201\n"),
               std::string::npos);
     EXPECT_NE(text.find("\naudit log intact: " + std::to_string(report.segments) +
                         " segments, 201 records, 2023-11-14T22:13:20.001Z to "
@@ -97,6 +98,56 @@ TEST_F(LogOf, NothingIsIntactAndOfNoFolderIsAnError) {
   const auto none = verify_log(folder_.path() / "none");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().fault, Fault::not_there);
+}
+
+TEST_F(LogOf, AFolderThatIsNoneIsToldFromALogWithoutRecords) {
+  const auto refused = [&](const std::filesystem::path& folder) {
+    const auto there = require_log(folder);
+    EXPECT_FALSE(there);
+    EXPECT_EQ(there ? Fault::malformed : there.error().fault, Fault::not_there);
+    return there ? "" : there.error().message;
+  };
+  const std::string name = folder_.path().string();
+  folder_.write("deepmoat.db", "no log");
+  folder_.write("lock", "");
+  EXPECT_EQ(refused(folder_.path()),
+            name +
+                " holds no audit log (no segment and no checkpoint); name the folder \"audit\" in "
+                "the data folder");
+  folder_.write("audit/checkpoints/00000000000000000007", "any");
+  EXPECT_EQ(refused(folder_.path()), name +
+                                         " holds no audit log (no segment and no checkpoint), "
+                                         "but " +
+                                         name + "/audit does: name that folder");
+  EXPECT_NE(refused(folder_.path() / "none").find(name + "/none"), std::string::npos);
+  EXPECT_TRUE(require_log(folder_.path() / "audit"));
+  for (const std::string& file : {std::string("checkpoint"), WrittenLog::name(2),
+                                  WrittenLog::name(1, ".kept"), std::string("audit-x.seg")}) {
+    EXPECT_FALSE(holds_log(folder_.path()).value());
+    folder_.write(file, "");
+    EXPECT_TRUE(holds_log(folder_.path()).value()) << file;
+    folder_.remove(file);
+  }
+  folder_.write(WrittenLog::name(1), std::string(8192, '\0'));
+  EXPECT_TRUE(require_log(folder_.path()));
+  EXPECT_TRUE(describe(verified(folder_)).ends_with("audit log intact: no records yet"));
+}
+
+TEST_F(LogOf, OneOfEachIsNotCountedAsMany) {
+  write_samples(1);
+  write_checkpoint(1);
+  write_checkpoint(0, "checkpoints/00000000000000000000");
+  const std::string text = describe(verified(folder_));
+  for (const char* part :
+       {"1 call has no result yet", "root of 1 record: ", "checkpoint: 1 record, ",
+        "checkpoints: 1 earlier one, it does not contradict the log\n",
+        "audit log intact: 1 segment, 1 record, "}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
+  write_samples(2);
+  overwrite(0, log_.records[1].offset + 70, "?");
+  EXPECT_NE(describe(verified(folder_)).find("\n1 record before it is good\n"), std::string::npos)
+      << describe(verified(folder_));
 }
 
 TEST_F(LogOf, EverySingleBitFlipIsFound) {
@@ -375,7 +426,8 @@ TEST_F(LogOf, ALogThatIsShorterThanACheckpointIsBad) {
   const LogReport report = verified(folder_, {.checkpoints = {{"place", of_all}}});
   EXPECT_FALSE(report.intact());
   EXPECT_EQ(report.checkpoints[0].root, RootState::log_shorter);
-  EXPECT_NE(describe(report).find("place contradicts it: the records 20 to 20 are gone"),
+  EXPECT_NE(describe(report).find("place contradicts it: the record 20 is gone; or "
+                                  "the checkpoint was altered: no key was given to check it"),
             std::string::npos)
       << describe(report);
 }
@@ -399,6 +451,74 @@ TEST_F(LogOf, AKeyThatWasGivenMustHaveSigned) {
   EXPECT_EQ(verified(folder_, with_key()).checkpoints.back().signature, SignatureState::forged);
   folder_.write("checkpoint", "nonsense");
   EXPECT_FALSE(verified(folder_).intact());
+}
+
+TEST_F(LogOf, AForgedCheckpointSaysNothingAboutTheRecords) {
+  write_samples(130);
+  write_checkpoint(64, "checkpoints/00000000000000000064");
+  const std::string good = signer_.note(log_.checkpoint(99));
+  const std::string of_log = good.substr(0, good.find("\n\n"));
+  WrittenLog other;
+  other.append(sample_body(1), 1);
+  other.append_samples(499);
+  // The same signature over another root, over fewer records and over more than there are.
+  for (const std::size_t size : {99U, 50U, 500U}) {
+    const std::string text = other.checkpoint(size);
+    folder_.write("checkpoint", text + good.substr(of_log.size() + 1));
+    const LogReport report = verified(folder_, with_key());
+    EXPECT_FALSE(report.intact());
+    EXPECT_FALSE(report.bad);
+    const std::string said = describe(report);
+    EXPECT_NE(said.find("checkpoint: ITS SIGNATURE IS FALSE: it is forged or damaged itself\n"),
+              std::string::npos)
+        << said;
+    EXPECT_TRUE(said.ends_with(
+        "audit log NOT intact: checkpoint is forged or damaged itself (its signature is false), "
+        "which says nothing about the records; another checkpoint agrees with the records up to "
+        "64"))
+        << said;
+    EXPECT_EQ(said.find("as it was signed"), std::string::npos) << said;
+    EXPECT_EQ(said.find("gone"), std::string::npos) << said;
+  }
+}
+
+TEST_F(LogOf, TheOtherCheckpointsCountBesideAForgedOne) {
+  write_samples(130);
+  const std::string good = signer_.note(log_.checkpoint(20));
+  folder_.write("checkpoint", "deepmoat/test\n21" + good.substr(good.find("\n20\n") + 3));
+  WrittenLog other;
+  other.append(sample_body(1), 1);
+  other.append_samples(129);
+  LogOptions options = with_key();
+  options.checkpoints.push_back({"place", signer_.note(other.checkpoint(70))});
+  const std::string said = describe(verified(folder_, options));
+  EXPECT_NE(said.find("checkpoint: ITS SIGNATURE IS FALSE"), std::string::npos) << said;
+  EXPECT_TRUE(
+      said.ends_with("audit log NOT intact: place contradicts it: a record up to 70 is not "
+                     "as it was signed"))
+      << said;
+}
+
+TEST_F(LogOf, ACheckpointThatIsDamagedOrOfAnotherKeyBlamesNoRecord) {
+  write_samples(130);
+  WrittenLog other;
+  other.append(sample_body(1), 1);
+  other.append_samples(129);
+  folder_.write("checkpoint", "nonsense");
+  EXPECT_TRUE(
+      describe(verified(folder_))
+          .ends_with(
+              "checkpoint is forged or damaged itself (not a signed note: no empty line before its "
+              "signatures), which says nothing about the records"))
+      << describe(verified(folder_));
+  const ScratchSigner stranger(KeyKind::ed25519, kOrigin);
+  folder_.write("checkpoint", stranger.note(other.checkpoint(99)));
+  const LogReport report = verified(folder_, with_key());
+  EXPECT_FALSE(report.intact());
+  EXPECT_TRUE(
+      describe(report).ends_with("checkpoint is not signed by the keys that were given, and "
+                                 "either it or the records are not as they were"))
+      << describe(report);
 }
 
 TEST_F(LogOf, ACheckpointBehindABadRecordIsNotReached) {
@@ -466,6 +586,23 @@ TEST_F(LogOf, TilesAreComparedWhenAskedFor) {
     EXPECT_NE(describe(report).find(name), std::string::npos) << describe(report);
     folder_.write(name, good);
   }
+}
+
+TEST_F(LogOf, TilesAreNotHeldAgainstAForgedCheckpoint) {
+  log_ = WrittenLog(1024 * 1024);
+  write_samples(600);
+  write_checkpoint(590, "checkpoints/00000000000000000590");
+  write_tiles(folder_, log_, "tile", EVP_sha256(), 590);
+  const std::string good = folder_.read("checkpoints/00000000000000000590");
+  folder_.write("checkpoint", "deepmoat/test\n599" + good.substr(good.find("\n590\n") + 4));
+  LogOptions options = with_key();
+  options.tiles = true;
+  LogReport report = verified(folder_, options);
+  ASSERT_EQ(report.checkpoints.back().signature, SignatureState::forged);
+  EXPECT_TRUE(report.tiles && report.tiles->good()) << describe(report);
+  folder_.remove("tile/0/002.p/78");
+  report = verified(folder_, options);
+  EXPECT_FALSE(report.tiles && report.tiles->good()) << "the earlier checkpoint rests on it";
 }
 
 TEST_F(LogOf, APartialTileMayHaveBecomeAWiderOne) {

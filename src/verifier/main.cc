@@ -1,18 +1,18 @@
 // deepmoat-verify: checks an audit log, a receipt or an export without the server that made it.
-#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "verifier/file.h"
+#include "verifier/given.h"
 #include "verifier/log.h"
+#include "verifier/log_folder.h"
 #include "verifier/receipt.h"
 
 namespace {
 
 using deepmoat::verifier::GivenCheckpoint;
-using deepmoat::verifier::kNoteBytesMax;
 using deepmoat::verifier::LogOptions;
 using deepmoat::verifier::ProofReport;
 using deepmoat::verifier::Result;
@@ -32,8 +32,9 @@ constexpr const char* kHelp =
   deepmoat-verify export FILE --key KEY...
       an export of records
 
-  --key KEY          a verifier's key, name+id+base64, or a file with one a line; take it from
-                     a place that whoever holds the server cannot change
+  --key KEY          a verifier's key, name+id+base64, or a file with one a line or with the
+                     JSON of GET /v1/audit/key; take it from a place that whoever holds the server
+                     cannot change
   --checkpoint FILE  a checkpoint kept in a second place or at an earlier date: the log must have
                      grown from it. Without one, nobody can tell a log from one that was written
                      anew by who holds the machine and its keys
@@ -41,7 +42,7 @@ constexpr const char* kHelp =
   --sm3              compute the SM3 root even if the log has none
   --one-thread       use one thread instead of one for the chain and one for each tree
 
-Exit status: 0 intact, 1 altered, 2 it could not be read, or wrong usage.
+Exit status: 0 intact, 1 altered, 2 it could not be read or is no log, or wrong usage.
 )";
 
 struct Command {
@@ -55,41 +56,21 @@ int say(int status, const std::string& text) {
   return status;
 }
 
-// The key itself, or a file with one a line.
 Result<> add_keys(const std::string& text, std::vector<VerifierKey>& keys) {
-  std::string lines = text;
-  if (!deepmoat::verifier::parse_key(text)) {
-    auto file = deepmoat::verifier::read_small_file(text, kNoteBytesMax);
-    if (!file) {
-      return deepmoat::verifier::malformed(
-          text + " is neither a verifier's key nor a file: " + file.error().message);
-    }
-    lines = *std::move(file);
+  auto more = deepmoat::verifier::read_keys(text);
+  if (!more) {
+    return deepmoat::verifier::malformed("--key " + more.error().message);
   }
-  std::size_t found = 0;
-  for (std::size_t begin = 0; begin < lines.size();) {
-    const std::size_t end = std::min(lines.find('\n', begin), lines.size());
-    const std::string line = lines.substr(begin, end - begin);
-    begin = end + 1;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) {
-      continue;
-    }
-    auto key = deepmoat::verifier::parse_key(line);
-    if (!key) {
-      return std::unexpected(std::move(key).error());
-    }
-    keys.push_back(*std::move(key));
-    ++found;
-  }
-  return found > 0 ? Result<>() : deepmoat::verifier::malformed(text + ": no key in it");
+  keys.insert(keys.end(), more->begin(), more->end());
+  return {};
 }
 
 Result<> add_checkpoint(const std::string& path, std::vector<GivenCheckpoint>& checkpoints) {
-  auto note = deepmoat::verifier::read_small_file(path, kNoteBytesMax);
-  if (!note) {
-    return std::unexpected(std::move(note).error());
+  auto checkpoint = deepmoat::verifier::read_checkpoint(path);
+  if (!checkpoint) {
+    return deepmoat::verifier::malformed("--checkpoint " + checkpoint.error().message);
   }
-  checkpoints.push_back({.name = path, .note = *std::move(note)});
+  checkpoints.push_back(*std::move(checkpoint));
   return {};
 }
 
@@ -138,6 +119,9 @@ Result<Command> parse(const std::vector<std::string>& words) {
 }
 
 int check_log(const Command& command) {
+  if (const auto there = deepmoat::verifier::require_log(command.path); !there) {
+    return say(kUnreadable, "deepmoat-verify: " + there.error().message);
+  }
   const auto report = deepmoat::verifier::verify_log(command.path, command.options);
   if (!report) {
     return say(kUnreadable, "deepmoat-verify: " + report.error().message);

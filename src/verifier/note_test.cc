@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "verifier/bytes.h"
+#include "verifier/given.h"
 #include "verifier/scratch_signer.h"
+#include "verifier/written_log.h"
 
 namespace deepmoat::verifier {
 namespace {
@@ -148,6 +150,72 @@ TEST(Checkpoint, IsRead) {
         "o\n7\n" + root + "\nsm3 " + root + "\nsm3 " + root + "\n"}) {
     EXPECT_FALSE(parse_checkpoint(text)) << text;
   }
+}
+
+TEST(Given, KeysAreReadFromATextAFileAndTheServersJson) {
+  const Folder folder;
+  const ScratchSigner ed25519(KeyKind::ed25519, kName);
+  const ScratchSigner sm2(KeyKind::sm2, kName);
+  const std::string file = (folder.path() / "server.key").string();
+  EXPECT_EQ(read_keys(ed25519.key_text()).value().size(), 1U);
+  const std::string json = R"({"object":"audit.key","origin":"deepmoat/test","keys":[")" +
+                           ed25519.key_text() + R"(",")" + sm2.key_text() +
+                           R"("],"checkpoint":"x"})";
+  for (const std::string& bytes :
+       {ed25519.key_text() + "\n\n" + sm2.key_text() + " \r\n", json, json + "\n"}) {
+    folder.write("server.key", bytes);
+    const auto keys = read_keys(file);
+    ASSERT_TRUE(keys.has_value()) << keys.error().message;
+    ASSERT_EQ(keys->size(), 2U);
+    EXPECT_EQ((*keys)[0].id, ed25519.key().id);
+    EXPECT_EQ((*keys)[1].kind, KeyKind::sm2);
+  }
+}
+
+TEST(Given, WhatIsNoKeyNamesTheFileAndWhatIsWanted) {
+  const Folder folder;
+  const std::string file = (folder.path() / "server.key").string();
+  const std::string key = ScratchSigner(KeyKind::ed25519, kName).key_text();
+  const auto expect_refused = [&] {
+    const auto keys = read_keys(file);
+    ASSERT_FALSE(keys);
+    EXPECT_TRUE(keys.error().message.starts_with(file)) << keys.error().message;
+    EXPECT_TRUE(keys.error().message.ends_with("wanted is the output of `deepmoat audit key`"))
+        << keys.error().message;
+  };
+  expect_refused();  // not there
+  for (const std::string& bytes :
+       {std::string(), std::string("\n"), std::string("nonsense"), key + "\nnonsense", kText,
+        std::string("{}"), std::string(R"({"keys":[]})"), std::string(R"({"keys":[1]})"),
+        std::string(R"({"keys":["x"]})"), R"({"keys":")" + key + R"("})",
+        R"({"key":")" + key + R"("})"}) {
+    folder.write("server.key", bytes);
+    expect_refused();
+  }
+}
+
+TEST(Given, WhatIsNoCheckpointNamesTheFileAndWhatIsWanted) {
+  const Folder folder;
+  const ScratchSigner signer(KeyKind::ed25519, kName);
+  const std::string file = (folder.path() / "kept").string();
+  const auto expect_refused = [&] {
+    const auto checkpoint = read_checkpoint(file);
+    ASSERT_FALSE(checkpoint);
+    EXPECT_NE(checkpoint.error().message.find(file), std::string::npos);
+    EXPECT_NE(checkpoint.error().message.find("; wanted is a signed checkpoint"), std::string::npos)
+        << checkpoint.error().message;
+  };
+  expect_refused();  // not there
+  for (const std::string& bytes : {std::string(), signer.key_text() + "\n", kText,
+                                   signer.note("a note\n"), std::string("{}")}) {
+    folder.write("kept", bytes);
+    expect_refused();
+  }
+  folder.write("kept", signer.note(kText));
+  const auto checkpoint = read_checkpoint(file);
+  ASSERT_TRUE(checkpoint.has_value()) << checkpoint.error().message;
+  EXPECT_EQ(checkpoint->name, file);
+  EXPECT_EQ(checkpoint->note, signer.note(kText));
 }
 
 TEST(Base64, HasOneSpelling) {

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "verifier/base64.h"
-#include "verifier/body.h"
 #include "verifier/segment.h"
 
 namespace deepmoat::verifier {
@@ -50,25 +49,26 @@ const char* check_entry(const Json& entry, const Checkpoint& checkpoint, const T
     return "an entry must have sequence, leaf and proof, and nothing unknown";
   }
   const std::string* leaf = text_of(entry, "leaf");
-  const auto leaf_data = leaf == nullptr ? std::nullopt : from_base64(*leaf);
+  auto leaf_data = leaf == nullptr ? std::nullopt : from_base64(*leaf);
   const auto proof = read_proof(entry);
   if (!number_of(entry, "sequence", record.sequence) || record.sequence == 0 || !leaf_data ||
       !proof) {
     return "an entry's sequence, leaf or proof is malformed";
   }
+  record.leaf_data = *std::move(leaf_data);
   Frame frame;
-  if (const char* why = parse_leaf_data(*leaf_data, frame); why != nullptr) {
+  if (const char* why = parse_leaf_data(record.leaf_data, frame); why != nullptr) {
     return why;
   }
   if (frame.sequence != record.sequence) {
     return "the leaf data is of another sequence";
   }
-  if (!included(hasher, record.sequence - 1, checkpoint.size, hasher.leaf(*leaf_data), *proof,
+  if (!included(hasher, record.sequence - 1, checkpoint.size, hasher.leaf(record.leaf_data), *proof,
                 checkpoint.root)) {
     return "the proof does not show that the record is in the checkpoint's tree";
   }
-  BodyFacts facts;
-  if (const char* why = read_body(frame.body(), frame.version, facts); why != nullptr) {
+  record.unix_ms = frame.unix_ms;
+  if (const char* why = read_body(frame.body(), frame.version, record.facts); why != nullptr) {
     return why;
   }
   auto body = parse_object(frame.body());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "verifier/body.h"
 #include "verifier/merkle.h"
 #include "verifier/note.h"
 #include "verifier/strict_json.h"
@@ -11,7 +12,14 @@
 namespace deepmoat::verifier {
 
 struct ProvedRecord {
+  ProvedRecord() = default;
+  ProvedRecord(const ProvedRecord&) = delete;
+  ProvedRecord& operator=(const ProvedRecord&) = delete;
+
   std::uint64_t sequence = 0;
+  std::int64_t unix_ms = 0;
+  std::string leaf_data;
+  BodyFacts facts;  // points into leaf_data
   Json body;
 };
 

@@ -21,11 +21,16 @@ class Proofs : public ::testing::Test {
  protected:
   Proofs() {
     log_.append_samples(30);
-    leaves_ = log_.leaves();
-    leaves_.resize(kRecords);
-    const std::string text = log_.checkpoint(kRecords, true);
-    checkpoint_ = ed25519_.note(text) + sm2_.sign(text);
+    sign(kRecords);
     both_ = {ed25519_.key(), sm2_.key()};
+  }
+
+  // The checkpoint of what follows is of the first `records` of the log.
+  void sign(std::size_t records) {
+    leaves_ = log_.leaves();
+    leaves_.resize(records);
+    const std::string text = log_.checkpoint(records, true);
+    checkpoint_ = ed25519_.note(text) + sm2_.sign(text);
   }
 
   Json entry(std::uint64_t sequence, bool with_record) {
@@ -134,11 +139,64 @@ TEST_F(Proofs, AReceiptHolds) {
   EXPECT_EQ(report.last_sequence, 8U);
   EXPECT_TRUE(report.sm2_checked);
   EXPECT_EQ(describe("receipt", report),
+            "request req_4\n"
+            "record 7, 2023-11-14T22:13:20.007Z: intent, EXECUTE, pending\n"
+            "record 8, 2023-11-14T22:13:20.008Z: result of record 7, EXECUTE, success, status 200\n"
             "receipt intact: 2 records, 7 to 8, proved in the tree of 23 records of deepmoat/test, "
             "signed with Ed25519 and SM2");
   const ProofReport one_key = check_receipt(receipt().dump(), std::vector{ed25519_.key()});
   EXPECT_TRUE(one_key.intact());
   EXPECT_FALSE(one_key.sm2_checked);
+}
+
+TEST_F(Proofs, AReceiptSaysWhichHalfOfACallIsInIt) {
+  Json half = receipt();
+  half["records"].erase(1);
+  ProofReport report = check_receipt(half.dump(), both_);
+  ASSERT_TRUE(report.intact()) << report.why;
+  EXPECT_EQ(describe("receipt", report),
+            "request req_4\n"
+            "record 7, 2023-11-14T22:13:20.007Z: intent, EXECUTE, pending; no result in it: the "
+            "call had not ended, or its result was left out\n"
+            "receipt intact: 1 record, 7, proved in the tree of 23 records of deepmoat/test, "
+            "signed with Ed25519 and SM2; 1 intent without a result in it");
+  half = receipt();
+  half["records"].erase(0);
+  report = check_receipt(half.dump(), both_);
+  ASSERT_TRUE(report.intact()) << report.why;
+  EXPECT_EQ(describe("receipt", report),
+            "request req_4\n"
+            "record 8, 2023-11-14T22:13:20.008Z: result of record 7, EXECUTE, success, status 200; "
+            "its intent is not in it\n"
+            "receipt intact: 1 record, 8, proved in the tree of 23 records of deepmoat/test, "
+            "signed with Ed25519 and SM2");
+}
+
+TEST_F(Proofs, WhatAReceiptSaysCannotSteerATerminal) {
+  log_ = WrittenLog();
+  log_.append(R"({"phase":"intent","operation":"READ","outcome":"pending",)"
+              R"("request_id":"\u001b[2J\u5f20","action":"models.list\u000arecord 9"})");
+  sign(1);
+  const Json json = {{"object", "audit.receipt"},
+                     {"request_id", "\x1b[2J\xe5\xbc\xa0"},
+                     {"checkpoint", checkpoint_},
+                     {"records", Json::array({entry(1, true)})}};
+  const ProofReport report = check_receipt(json.dump(), both_);
+  ASSERT_TRUE(report.intact()) << report.why;
+  EXPECT_EQ(describe("receipt", report),
+            "request \\u001b[2J\\u5f20\n"
+            "record 1, 2023-11-14T22:13:20.001Z: intent, READ models.list\\u000arecord 9, pending; "
+            "no result in it: the call had not ended, or its result was left out\n"
+            "receipt intact: 1 record, 1, proved in the tree of 1 record of deepmoat/test, signed "
+            "with Ed25519 and SM2; 1 intent without a result in it");
+  const ProofReport of_other{.origin =
+                                 "a\xc2\x9b"
+                                 "2J",
+                             .tree_size = 2,
+                             .records = 0};
+  EXPECT_NE(describe("export", of_other).find(R"(of 2 records of a\xc2\x9b2J, signed)"),
+            std::string::npos)
+      << describe("export", of_other);
 }
 
 TEST_F(Proofs, AReceiptNeedsTheRightKey) {
