@@ -26,6 +26,46 @@ std::uint64_t size_of(std::string_view bytes) {
   return checkpoint ? checkpoint->size : 0;
 }
 
+// The places that had a checkpoint at an earlier start.
+class KnownPlaces {
+ public:
+  static Result<KnownPlaces> open(const std::filesystem::path& log_directory) {
+    KnownPlaces places(log_directory / kPlacesFile);
+    auto lines = read_file(places.path_, kNoteBytesMax);
+    if (lines) {
+      places.lines_ = "\n" + *std::move(lines);
+    } else if (lines.error().code != Code::not_found) {
+      return std::unexpected(std::move(lines).error());
+    }
+    return places;
+  }
+  Result<> add(const std::string& place) {
+    std::error_code error;
+    if (knows(place) || !std::filesystem::is_directory(path_.parent_path(), error)) {
+      return {};  // without its folder the log is refused anyway
+    }
+    lines_ += place + '\n';
+    return write_file_atomic(path_, std::string_view(lines_).substr(1), 0600);
+  }
+  [[nodiscard]] Result<> check_new(const std::string& place) const {
+    return knows(place)
+               ? fail(Code::corrupt,
+                      fmt::format("{} has no audit checkpoint any more, and had one: is it "
+                                  "mounted? To begin anew there, take its line out of {}",
+                                  place, path_.string()))
+               : Result<>();
+  }
+
+ private:
+  explicit KnownPlaces(std::filesystem::path path) : path_(std::move(path)) {}
+  [[nodiscard]] bool knows(const std::string& place) const {
+    return lines_.contains("\n" + place + "\n");
+  }
+
+  std::filesystem::path path_;
+  std::string lines_ = "\n";  // each between line ends
+};
+
 }  // namespace
 
 Result<std::vector<KnownCheckpoint>> known_checkpoints(
@@ -49,10 +89,16 @@ Result<std::vector<KnownCheckpoint>> known_checkpoints(
   } else if (note.error().code != Code::not_found) {
     return std::unexpected(note.error());
   }
+  TRY(KnownPlaces known_places, KnownPlaces::open(log_directory));
   for (const auto& place : places) {
+    log::info("audit log: asking a second place for the newest checkpoint",
+              {{"place", place->name()}});
     TRY(const std::optional<std::string> note, place->newest());
     if (note) {
       CHECK_OK(take(place->name(), *note));
+      CHECK_OK(known_places.add(place->name()));
+    } else {
+      CHECK_OK(known_places.check_new(place->name()));
     }
   }
   return known;
@@ -65,10 +111,10 @@ std::string verifier_keys(const transparency::NoteSigner& signer) {
 
 Checkpointer::Checkpointer(Log& log, const transparency::NoteSigner& signer,
                            std::vector<std::unique_ptr<CheckpointPlace>> places, const Clock& clock)
-    : log_(log), signer_(signer), clock_(clock), places_(std::move(places)) {
-  for (const auto& place : places_) {
+    : log_(log), signer_(signer), clock_(clock) {
+  for (auto& place : places) {
     place->attach(log_.tree());
-    health_.push_back({.place = place->name(), .error = {}});
+    keepers_.push_back(std::make_unique<PlaceKeeper>(std::move(place), clock_));
   }
   if (const auto note = read_file(log_.directory() / kCheckpointFile, kNoteBytesMax); note) {
     edge_size_ = size_of(*note);
@@ -77,12 +123,27 @@ Checkpointer::Checkpointer(Log& log, const transparency::NoteSigner& signer,
 }
 
 Checkpointer::~Checkpointer() {
+  (void)stop(std::chrono::milliseconds(0));
+}
+
+bool Checkpointer::stop(std::chrono::milliseconds patience) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wanted_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  for (const auto& keeper : keepers_) {
+    keeper->finish();
+  }
+  bool all = true;
+  for (const auto& keeper : keepers_) {
+    all = keeper->finished(patience) && all;
+    keeper->report();
+  }
+  return all;
 }
 
 std::string Checkpointer::newest() const {
@@ -91,8 +152,11 @@ std::string Checkpointer::newest() const {
 }
 
 std::vector<PlaceHealth> Checkpointer::places() const {
-  const std::lock_guard lock(mutex_);
-  return health_;
+  std::vector<PlaceHealth> all;
+  for (const auto& keeper : keepers_) {
+    all.push_back(keeper->health());
+  }
+  return all;
 }
 
 Result<std::string> Checkpointer::covering(std::uint64_t size) {
@@ -109,8 +173,9 @@ Result<std::string> Checkpointer::covering(std::uint64_t size) {
     }
     now_ = true;
     wanted_.notify_one();
-    if (made_.wait_for(lock, kCoveringWait) == std::cv_status::timeout) {
-      return fail(Code::unavailable, "the next checkpoint takes too long: see its places");
+    const bool late = made_.wait_for(lock, kCoveringWait) == std::cv_status::timeout;
+    if (late && newest_size_ < size) {
+      return fail(Code::unavailable, "the next checkpoint takes too long: the disk is slow");
     }
   }
   return newest_;
@@ -126,21 +191,24 @@ void Checkpointer::run() {
     const bool period_over = clock_.mono_ns() - last_ns >= kPeriodNs;
     const bool due =
         behind > 0 && (now_ || stop || newest_size_ == 0 || behind >= kRecordsMax || period_over);
-    const bool places_due = due || stop || period_over;
     const bool asked = std::exchange(now_, false);
-    if (due || asked || places_due) {
+    if (due || asked) {
       lock.unlock();
       Result<> made = due ? make() : Result<>();
-      if (places_due) {
-        last_ns = clock_.mono_ns();
-        take_to_places(stop);
-      }
       lock.lock();
       note_attempt(std::move(made));
       made_.notify_all();
     }
     if (stop) {
       return;
+    }
+    if (due || period_over) {
+      last_ns = clock_.mono_ns();
+      lock.unlock();
+      for (const auto& keeper : keepers_) {
+        keeper->report();
+      }
+      lock.lock();
     }
   }
 }
@@ -166,6 +234,9 @@ Result<> Checkpointer::make() {
     newest_size_ = snapshot.size();
     newest_ = note;
   }
+  for (const auto& keeper : keepers_) {
+    keeper->offer(note, snapshot.size());
+  }
   log_.tree().remove_edge(std::exchange(edge_size_, snapshot.size()), snapshot.size());
   return {};
 }
@@ -182,32 +253,6 @@ Result<> Checkpointer::write(const TreeSnapshot& snapshot, const std::string& no
     history_day_ = day;
   }
   return {};
-}
-
-// To those that do not have the newest one.
-void Checkpointer::take_to_places(bool last) {
-  const auto [note, size] = [this] {
-    const std::lock_guard lock(mutex_);
-    return std::pair(newest_, newest_size_);
-  }();
-  for (std::size_t i = 0; i < places_.size(); ++i) {
-    if (health_[i].size >= size) {  // only this thread changes it
-      continue;
-    }
-    const Result<bool> kept = places_[i]->keep(note, last);
-    const std::lock_guard lock(mutex_);
-    PlaceHealth& health = health_[i];
-    if (!kept && health.error.empty()) {
-      log::error("audit log: a second place does not take the checkpoint",
-                 {{"place", health.place}, {"error", kept.error().message}});
-    }
-    if (!kept) {
-      health.error = kept.error().message;
-    } else if (*kept) {
-      health.error.clear();  // one that is not to be asked yet has not got well
-    }
-    health.size = kept && *kept ? size : health.size;
-  }
 }
 
 }  // namespace deepmoat::audit

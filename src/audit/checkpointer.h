@@ -2,6 +2,7 @@
 // places that keep them.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include "audit/checkpoint_place.h"
 #include "audit/log.h"
+#include "audit/place_keeper.h"
 #include "base/clock.h"
 #include "transparency/note.h"
 
@@ -19,10 +21,13 @@ namespace deepmoat::audit {
 
 inline constexpr const char* kCheckpointFile = "checkpoint";
 inline constexpr const char* kCheckpointFolder = "checkpoints";
+inline constexpr const char* kPlacesFile = "places";
 
-// What the log must continue: the checkpoint in its own folder and those of `places`. A note that
-// is not signed by `signer` is no checkpoint of this log: Code::corrupt, which names the place.
-// Code::unavailable for a place that cannot be asked.
+// What the log must continue: the checkpoint in its own folder and those of `places`.
+// Code::corrupt, which names the place, for a note that is not signed by `signer`, and for a place
+// without a note where there was one at an earlier start, as a share that is not mounted:
+// `kPlacesFile` has the names of those, one a line. Code::unavailable for a place that cannot be
+// asked.
 [[nodiscard]] Result<std::vector<KnownCheckpoint>> known_checkpoints(
     const std::filesystem::path& log_directory,
     const std::vector<std::unique_ptr<CheckpointPlace>>& places,
@@ -31,20 +36,18 @@ inline constexpr const char* kCheckpointFolder = "checkpoints";
 // The keys that check this log's checkpoints, one a line, for auditors.
 [[nodiscard]] std::string verifier_keys(const transparency::NoteSigner& signer);
 
-struct PlaceHealth {
-  std::string place;
-  std::uint64_t size = 0;  // of the newest checkpoint that it has taken
-  std::string error;       // of the last attempt; empty: it took it
-};
-
 // Thread-safe. The log and the signer must outlive it.
 class Checkpointer {
  public:
   Checkpointer(Log& log, const transparency::NoteSigner& signer,
                std::vector<std::unique_ptr<CheckpointPlace>> places, const Clock& clock);
-  ~Checkpointer();  // makes a last one
+  ~Checkpointer();  // stops, and waits for every place, however long that takes
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
+
+  // Makes a last one, and takes it to the places. False: one of them has not come back from that
+  // within `patience`, each.
+  [[nodiscard]] bool stop(std::chrono::milliseconds patience);
 
   // The newest signed note; empty before the first.
   [[nodiscard]] std::string newest() const;
@@ -60,12 +63,11 @@ class Checkpointer {
   void note_attempt(Result<> made);
   Result<> make();
   Result<> write(const TreeSnapshot& snapshot, const std::string& note);
-  void take_to_places(bool last);
 
   Log& log_;
   const transparency::NoteSigner& signer_;
   const Clock& clock_;
-  const std::vector<std::unique_ptr<CheckpointPlace>> places_;  // the thread's own
+  std::vector<std::unique_ptr<PlaceKeeper>> keepers_;
 
   mutable std::mutex mutex_;
   std::condition_variable wanted_;
@@ -74,7 +76,6 @@ class Checkpointer {
   std::uint64_t newest_size_ = 0;
   std::uint64_t attempts_ = 0;
   std::optional<Error> error_;  // of the last attempt
-  std::vector<PlaceHealth> health_;
   bool now_ = false;
   bool stopping_ = false;
 

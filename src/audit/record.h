@@ -54,7 +54,8 @@ struct Record {
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_cached = 0;
   std::uint64_t tokens_out = 0;
-  std::uint64_t bytes_out = 0;  // what had been sent when the call ended
+  // Of the answer's body: a whole one as it leaves now, of a stream what had been sent.
+  std::uint64_t bytes_out = 0;
   std::uint64_t queue_ms = 0;
   std::uint64_t first_token_ms = 0;
   std::uint64_t duration_ms = 0;

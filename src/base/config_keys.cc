@@ -114,7 +114,7 @@ void add_audit_rules(std::vector<KeyRule>& rules) {
                        AT(audit.node_ca_file)));
   rules.push_back(text_list({"audit", "witness_keys",
                              "Keys of the logs of other servers whose checkpoints this one keeps, "
-                             "as `deepmoat audit key` prints them there."},
+                             "each the first line that `deepmoat audit key` prints there."},
                             AT(audit.witness_keys)));
   rules.push_back(integer({"audit", "keep_days",
                            "Days for which records of the audit log keep their text (network logs: "

@@ -1,9 +1,11 @@
 // `deepmoat config check|example|markdown`
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
+#include "cli/audit_config.h"
 #include "cli/command.h"
 #include "cli/root_keys.h"
 #include "gateway/server.h"
@@ -12,8 +14,8 @@ namespace deepmoat::cli {
 
 namespace {
 
-// What needs the file system: the files that the configuration names.
-int check_files(const Config& config, const std::string& file) {
+// What a key's own rule does not know: the files that the configuration names, and [audit].
+int check_more(const Config& config, const std::string& file) {
   int problems = 0;
   const auto problem = [&](const std::string& text) {
     fmt::print(stderr, "deepmoat: {}: {}\n", file, text);
@@ -44,12 +46,15 @@ int check_files(const Config& config, const std::string& file) {
       problem(pin.error().message);
     }
   }
+  for (const auto& texts : {audit_problems(config), audit_file_problems(config)}) {
+    std::ranges::for_each(texts, problem);
+  }
   return problems;
 }
 
 int check(const std::string& file) {
   const auto config = load_config_or_report(file);
-  if (!config || check_files(*config, file) > 0) {
+  if (!config || check_more(*config, file) > 0) {
     return kUsage;
   }
   fmt::print("{}: no problem found\n", file);

@@ -5,6 +5,7 @@
 #include "audit/tail.h"
 #include "base/locked_memory.h"
 #include "base/log.h"
+#include "cli/audit_config.h"
 #include "cli/checkpoint_key.h"
 #include "cli/node_place.h"
 #include "cli/root_keys.h"
@@ -121,6 +122,7 @@ Result<std::unique_ptr<Installation>> Installation::open(const DataFolder& folde
                                                          const Config& config, const Clock& clock) {
   forbid_dumps();
   CHECK_OK(crypto::self_test());
+  CHECK_OK(check_audit_config(config));
   CHECK_OK(make_directory(folder.root(), 0700));
   std::unique_ptr<Installation> made(new Installation());
   TRY(made->lock_, lock_file(folder.lock()));
@@ -188,10 +190,9 @@ Result<std::unique_ptr<audit::CheckpointPlace>> checkpoint_place(const std::stri
     return fail(Code::invalid_argument,
                 "audit.node_key_file is not set: " + text + " wants an API key of that server");
   }
-  TRY(Secret key, read_private_line(config.audit.node_key_file, "audit.node_key_file"));
   return node_place({.url = text.substr(std::string_view(kNodePlace).size()),
                      .origin = origin,
-                     .key = std::move(key),
+                     .key_file = config.audit.node_key_file,
                      .ca_file = config.audit.node_ca_file},
                     clock);
 }

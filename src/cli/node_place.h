@@ -8,20 +8,20 @@
 #include "audit/checkpoint_place.h"
 #include "base/clock.h"
 #include "base/result.h"
-#include "base/secret.h"
 
 namespace deepmoat::cli {
 
 struct NodePlaceOptions {
-  std::string url;      // "https://other.example:8443"
-  std::string origin;   // of our log
-  Secret key;           // an API key of the other server
-  std::string ca_file;  // authorities that it is checked against; empty: the system's
+  std::string url;       // "https://other.example:8443"
+  std::string origin;    // of our log
+  std::string key_file;  // with an API key of the other server; read each time, so that the key can
+                         // be replaced while we run
+  std::string ca_file;   // authorities that it is checked against; empty: the system's
 };
 
 inline constexpr const char* kNodePlace = "node:";
 
-// Asked once a minute at most, and when the server ends; each time for ten seconds at most.
+// Asked once a minute at most, and when the server ends; each request ends after five seconds.
 // Code::invalid_argument for anything but an https address.
 [[nodiscard]] Result<std::unique_ptr<audit::CheckpointPlace>> node_place(NodePlaceOptions options,
                                                                          const Clock& clock);

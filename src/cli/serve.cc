@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "cli/audit_config.h"
 #include "cli/command.h"
 #include "cli/installation.h"
 #include "cli/retention_keeper.h"
@@ -28,6 +29,7 @@ namespace {
 
 constexpr std::int64_t kLastWordsS = 2;  // for the audit records of calls that were cut
 constexpr std::int64_t kCanaryEndMs = 10'000;
+constexpr std::chrono::seconds kPlacesEnd{15};
 constexpr unsigned kLogReaders = 2;  // a report takes seconds; a receipt does not wait for it
 
 // Signals are taken by the main thread alone, one at a time; workers start with none blocked.
@@ -197,16 +199,21 @@ void serve_until_end(const sigset_t& signals, const ServeOptions& options, const
   wait_for_end(signals, options, folder, clock, served, services, server);
 }
 
-Result<std::vector<transparency::NoteVerifier>> witnessed_logs(const Config& config) {
+Result<std::unique_ptr<transparency::Witness>> open_witness(const DataFolder& folder,
+                                                            const Config& config) {
+  const auto refused = [](const Error& error) {
+    return fail(error.code, "audit.witness_keys: " + error.message);
+  };
   std::vector<transparency::NoteVerifier> logs;
   for (const std::string& key : config.audit.witness_keys) {
     auto log = transparency::NoteVerifier::parse(key);
     if (!log) {
-      return fail(Code::invalid_argument, "audit.witness_keys: " + log.error().message);
+      return refused(log.error());
     }
     logs.push_back(std::move(*log));
   }
-  return logs;
+  auto witness = transparency::Witness::open(folder.witnessed(), std::move(logs));
+  return witness ? std::move(witness) : refused(witness.error());
 }
 
 void end_pools(std::initializer_list<boost::asio::thread_pool*> pools) {
@@ -234,10 +241,26 @@ std::size_t end_calls(gateway::Server& server, Installation& installation, Serve
   return cut;
 }
 
+// All that was to be written is on the disk, and waiting longer would keep the folder's lock.
+void leave_what_hangs(Installation& installation) {
+  const bool places_done = installation.checkpointer().stop(kPlacesEnd);
+  if (!places_done) {
+    log::warn("a place of the audit log's checkpoints does not answer; ending without it");
+  }
+  const bool token_done = installation.custody_watch().stop(kCanaryEndMs);
+  if (!token_done) {
+    log::warn("the token has not come back from a call; ending without it");
+  }
+  if (!places_done || !token_done) {
+    std::_Exit(kSuccess);
+  }
+}
+
 Result<> run_server(const ServeOptions& options, const Config& config, const sigset_t& signals) {
   const SystemClock clock;
   const DataFolder folder(options.data);
   TRY(const auto installation, Installation::open(folder, config, clock));
+  warn_of_unknown_tenants(config, installation->database());
   TRY(const gateway::ServerOptions tls, server_options(folder, config, clock));
   gateway::LiveConfig live_config(config);
   quota::Ledger ledger(quota_limits(config));
@@ -248,9 +271,10 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   review::IndexKeeper keeper(folder.audit(), folder.audit_index(),
                              [&log = installation->audit_log()] { return log.tree().size(); });
   boost::asio::thread_pool log_readers(kLogReaders);
-  TRY(std::vector<transparency::NoteVerifier> witnessed, witnessed_logs(config));
-  transparency::Witness witness(folder.witnessed(), std::move(witnessed));
-  const gateway::AuditDesk audit_desk{keeper, installation->checkpointer(), log_readers, witness};
+  TRY(const auto witness, open_witness(folder, config));
+  boost::asio::thread_pool witnessing(1);
+  const gateway::AuditDesk audit_desk{keeper, installation->checkpointer(), log_readers, *witness,
+                                      witnessing};
   CHECK_OK(check_model_files(config));
   auto served =
       std::make_unique<ServedModels>(installation->database(), blocking, folder, config, clock);
@@ -279,7 +303,8 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   const auto sender = start_webhook_sender(*installation, blocking, config, clock);
   if (!sender) {
     server->stop();
-    end_pools({&reports, &log_readers, &sign_ins});  // they answer to the server's threads
+    end_pools(
+        {&reports, &log_readers, &witnessing, &sign_ins});  // they answer to the server's threads
     finish(blocking);
     served.reset();  // its thread uses the database's
     blocking.join();
@@ -290,16 +315,12 @@ Result<> run_server(const ServeOptions& options, const Config& config, const sig
   const std::size_t cut =
       end_calls(*server, *installation, *served, live_config.get()->server.drain_timeout_s);
   (*sender)->stop();
-  end_pools({&reports, &log_readers, &sign_ins});
+  end_pools({&reports, &log_readers, &witnessing, &sign_ins});
   finish(blocking);  // what looks into the catalogue, which goes next
   served.reset();    // its thread uses the database's
   blocking.join();
   log::info("stopped", {{"connections_cut", cut}});
-  if (!installation->custody_watch().stop(kCanaryEndMs)) {
-    // All that was to be written is on the disk. Waiting longer would keep the folder's lock.
-    log::warn("the token has not come back from a call; ending without it");
-    std::_Exit(kSuccess);
-  }
+  leave_what_hangs(*installation);
   return {};
 }
 

@@ -140,6 +140,16 @@ Result<CurrentLog> current_log(const Services& services) {
 
 asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> call,
                                        Services& services) {
+  const Handler handler = call->received.route->handler;
+  const bool of_witness = handler == Handler::add_witnessed || handler == Handler::show_witnessed;
+  std::move_only_function<Response()> work = [call = std::move(call), &services] {
+    return read_log(services, *call);
+  };
+  if (of_witness) {
+    Response response =
+        co_await run_blocking<Response>(services.audit_desk->witnessing, std::move(work));
+    co_return response;
+  }
   // A broken index, or a question that reads it all, must not make everybody else's queue.
   const WaitingPlace place(services.log_reads_waiting, kReadsWaitingMax);
   if (!place.taken()) {
@@ -150,9 +160,6 @@ asio::awaitable<Response> answer_audit(std::shared_ptr<const AuthenticatedCall> 
                                                    "try again.",
                                         .retry_after_s = 2});
   }
-  std::move_only_function<Response()> work = [call = std::move(call), &services] {
-    return read_log(services, *call);
-  };
   Response response =
       co_await run_blocking<Response>(services.audit_desk->readers, std::move(work));
   co_return response;

@@ -25,6 +25,8 @@ struct AuditDesk {
   audit::Checkpointer& checkpointer;
   asio::thread_pool& readers;  // threads of its own: a question may take seconds
   transparency::Witness& witness;
+  // A log that waits for its witness does not wait behind questions, which may wait for a witness.
+  asio::thread_pool& witnessing;
 };
 
 // After which a caller is told to come again.

@@ -4,6 +4,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,7 +22,7 @@ struct ScratchAuditDesk {
   ScratchAuditDesk(audit::Log& log, const std::filesystem::path& folder, const Clock& clock)
       : checkpointer(log, signer, {}, clock),
         keeper(log.directory(), folder / "audit-index.db", [&log] { return log.tree().size(); }),
-        witness(folder / "witnessed", {other_log()}) {}
+        witness(transparency::Witness::open(folder / "witnessed", {other_log()}).value()) {}
 
   static transparency::NoteSigner make_signer() {
     auto key = crypto::SigningKey::from_seed(Secret(std::string(32, 'c')));
@@ -43,8 +44,9 @@ struct ScratchAuditDesk {
   audit::Checkpointer checkpointer;
   review::IndexKeeper keeper;
   boost::asio::thread_pool readers{2};
-  transparency::Witness witness;
-  AuditDesk desk{keeper, checkpointer, readers, witness};
+  boost::asio::thread_pool witnessing{1};
+  std::unique_ptr<transparency::Witness> witness;
+  AuditDesk desk{keeper, checkpointer, readers, *witness, witnessing};
 };
 
 }  // namespace deepmoat::gateway

@@ -7,8 +7,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -25,6 +23,7 @@
 #include "base/log.h"
 #include "gateway/blocking.h"
 #include "gateway/name_lookup.h"
+#include "gateway/tls_client.h"
 
 namespace deepmoat::gateway {
 
@@ -35,7 +34,6 @@ namespace ssl = asio::ssl;
 namespace {
 
 using Tcp = asio::ip::tcp;
-using TlsStream = ssl::stream<beast::tcp_stream>;
 using Request = http::request<http::string_body>;
 using Keys = std::vector<identity::KeyInfo>;
 using Deadline = std::chrono::steady_clock::time_point;
@@ -47,23 +45,6 @@ constexpr std::int64_t kShortestWaitMs = 10;
 constexpr std::chrono::seconds kLastWords{3};
 constexpr std::chrono::seconds kNoteAgain{2};
 constexpr std::uint64_t kAnswerBytesMax = 64 * 1024;
-
-Result<std::shared_ptr<ssl::context>> make_tls(const std::string& ca_file) {
-  auto context = std::make_shared<ssl::context>(ssl::context::tls_client);
-  boost::system::error_code error;
-  if (ca_file.empty()) {
-    context->set_default_verify_paths(error);
-  } else {
-    context->load_verify_file(ca_file, error);
-  }
-  if (error) {
-    return fail(Code::invalid_argument,
-                fmt::format("webhooks.ca_file {} does not load: {}", ca_file, error.message()));
-  }
-  context->set_verify_mode(ssl::verify_peer, error);
-  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
-  return context;
-}
 
 Request make_request(const webhook::Job& job, const webhook::Address& address, const Clock& clock) {
   Request request{http::verb::post, address.target, 11};
@@ -320,7 +301,7 @@ class WebhookSender::Impl {
     if (endpoints.empty()) {
       co_return webhook::Outcome{.error = "the name leads to where this webhook may not go"};
     }
-    TlsStream stream(context_, *tls_);
+    TlsClientStream stream(context_, *tls_);
     beast::tcp_stream& lowest = stream.next_layer();
     lowest.expires_at(deadline);
     auto [connect_error, endpoint] = co_await lowest.async_connect(endpoints, kAwait);
@@ -336,17 +317,10 @@ class WebhookSender::Impl {
     co_return outcome;
   }
 
-  static asio::awaitable<webhook::Outcome> exchange_over_tls(TlsStream& stream,
+  static asio::awaitable<webhook::Outcome> exchange_over_tls(TlsClientStream& stream,
                                                              const webhook::Address& address,
                                                              Request request, Deadline deadline) {
-    boost::system::error_code no_address;
-    asio::ip::make_address(address.host, no_address);
-    if (no_address) {  // an address has no place in the server name (RFC 6066, section 3)
-      SSL_set_tlsext_host_name(stream.native_handle(), address.host.c_str());
-    }
-    boost::system::error_code ignored;
-    stream.set_verify_callback(ssl::host_name_verification(address.host), ignored);
-    auto [error] = co_await stream.async_handshake(ssl::stream_base::client, kAwait);
+    const boost::system::error_code error = co_await verified_handshake(stream, address.host);
     if (error) {
       co_return failed("TLS", error);
     }
@@ -385,9 +359,12 @@ Result<std::unique_ptr<WebhookSender>> WebhookSender::start(webhook::WebhookServ
                                                             asio::thread_pool& blocking,
                                                             const Clock& clock,
                                                             WebhookSenderOptions options) {
-  TRY(auto tls, make_tls(options.ca_file));
+  auto tls = tls_client_context(options.ca_file);
+  if (!tls) {
+    return fail(tls.error().code, "webhooks.ca_file: " + tls.error().message);
+  }
   auto impl = std::make_unique<Impl>(webhooks, std::move(keys), blocking, clock, std::move(options),
-                                     std::move(tls));
+                                     std::make_shared<ssl::context>(*std::move(tls)));
   impl->start();
   return std::unique_ptr<WebhookSender>(new WebhookSender(std::move(impl)));
 }

@@ -81,7 +81,11 @@ Response show_witnessed(const Services& services, const AuthenticatedCall& call)
     return to_response(note.error().code == Code::not_found ? unknown_log()
                                                             : wire::to_refusal(note.error()));
   }
-  return {.body = std::move(*note).value_or(""), .content_type = "text/plain; charset=utf-8"};
+  if (!*note) {
+    return {.status = 204,
+            .body = ""};  // what stands between us must not say "none" by an empty 200
+  }
+  return {.body = **std::move(note), .content_type = "text/plain; charset=utf-8"};
 }
 
 }  // namespace deepmoat::gateway

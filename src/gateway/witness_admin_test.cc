@@ -56,7 +56,7 @@ class WitnessAdmin : public ::testing::Test {
 };
 
 TEST_F(WitnessAdmin, KeepsWhatGrows) {
-  EXPECT_TRUE(show().starts_with("HTTP/1.1 200")) << "nothing yet";
+  EXPECT_TRUE(show().starts_with("HTTP/1.1 204")) << "nothing yet";
   EXPECT_TRUE(add(0, note(1)).starts_with("HTTP/1.1 200"));
   EXPECT_TRUE(show().ends_with(note(1)));
   EXPECT_TRUE(add(1, note(2), {second_}).starts_with("HTTP/1.1 200"));

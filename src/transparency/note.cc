@@ -22,7 +22,7 @@ constexpr std::string_view kSm2Kind =
     "deepmoat-sm2-sm3-v1";
 constexpr std::size_t kKeyIdBytes = 4;
 constexpr std::size_t kNoteBytesMax = 64 * 1024;
-constexpr std::size_t kOriginBytesMax = 255;
+constexpr std::size_t kOriginBytesMax = 200;  // files are named after it
 
 std::string key_id_of(std::string_view name, std::string_view kind, std::string_view key) {
   const Digest hash = crypto::sha256({name, "\n", kind, key});

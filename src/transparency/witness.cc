@@ -6,6 +6,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/file.h"
@@ -67,6 +68,24 @@ std::string checkpoint_file_name(std::string_view origin) {
   return name + ".checkpoint";
 }
 
+Result<std::unique_ptr<Witness>> Witness::open(std::filesystem::path folder,
+                                               std::vector<NoteVerifier> logs) {
+  std::set<std::string> files;
+  for (const NoteVerifier& log : logs) {
+    if (!files.insert(checkpoint_file_name(log.name())).second) {
+      return fail(Code::invalid_argument,
+                  fmt::format("two keys are of logs named {}, or so nearly that their checkpoints "
+                              "would be kept in one file",
+                              log.name()));
+    }
+  }
+  if (!logs.empty()) {
+    CHECK_OK(make_directory(folder, 0700));
+    CHECK_OK(sync_directory(folder.parent_path()));
+  }
+  return std::unique_ptr<Witness>(new Witness(std::move(folder), std::move(logs)));
+}
+
 const NoteVerifier* Witness::log_of(std::string_view origin) const {
   const auto found = std::ranges::find(logs_, origin, &NoteVerifier::name);
   return found == logs_.end() ? nullptr : &*found;
@@ -108,8 +127,14 @@ Result<WitnessAnswer> Witness::add(const NextCheckpoint& next) {
   TRY(const std::optional<std::string> kept, read(*log));
   Checkpoint before;
   if (kept) {
-    TRY(const Note note, log->open(*kept));
-    TRY(before, parse_checkpoint(note.text));
+    const auto note = log->open(*kept);
+    if (!note) {
+      return fail(Code::corrupt,
+                  fmt::format("{}: {}; if the log has a new key, move this file away",
+                              (folder_ / checkpoint_file_name(log->name())).string(),
+                              note.error().message));
+    }
+    TRY(before, parse_checkpoint(note->text));
   }
   answer.size = before.size;
   if (!log->open(next.note)) {
@@ -119,8 +144,7 @@ Result<WitnessAnswer> Witness::add(const NextCheckpoint& next) {
   } else if (before.size > 0 && !consistency_holds(TreeHash::sha256, before.size, claimed->size,
                                                    next.proof, before.root, claimed->root)) {
     answer.verdict = WitnessVerdict::inconsistent;
-  } else {
-    CHECK_OK(make_directory(folder_, 0700));
+  } else if (!kept || claimed->size > before.size) {  // of two for one tree the first stays
     CHECK_OK(write_file_atomic(folder_ / checkpoint_file_name(log->name()), next.note, 0600));
     answer.size = claimed->size;
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -47,8 +48,9 @@ struct WitnessAnswer {
 class Witness {
  public:
   // One file a log in `folder`, which is made. `logs`: whose checkpoints are taken.
-  Witness(std::filesystem::path folder, std::vector<NoteVerifier> logs)
-      : folder_(std::move(folder)), logs_(std::move(logs)) {}
+  // Code::invalid_argument when two of them have one name, or one file.
+  [[nodiscard]] static Result<std::unique_ptr<Witness>> open(std::filesystem::path folder,
+                                                             std::vector<NoteVerifier> logs);
 
   // Durable when it says `taken`. Code::io, and Code::corrupt for a file of ours that is damaged:
   // then nothing is taken.
@@ -57,6 +59,8 @@ class Witness {
   [[nodiscard]] Result<std::optional<std::string>> newest(std::string_view origin);
 
  private:
+  Witness(std::filesystem::path folder, std::vector<NoteVerifier> logs)
+      : folder_(std::move(folder)), logs_(std::move(logs)) {}
   [[nodiscard]] const NoteVerifier* log_of(std::string_view origin) const;
   [[nodiscard]] Result<std::optional<std::string>> read(const NoteVerifier& log) const;
 

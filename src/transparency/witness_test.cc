@@ -50,24 +50,26 @@ class GrownLog {
 class WitnessTest : public ::testing::Test {
  protected:
   WitnessVerdict add(const NextCheckpoint& next) {
-    const auto answer = witness_.add(next);
+    const auto answer = witness_->add(next);
     EXPECT_TRUE(answer) << answer.error().message;
     return answer->verdict;
   }
 
   ScratchFolder folder_;
   NoteSigner signer_ = make_signer("deepmoat/a", 'a');
-  Witness witness_{folder_ / "kept", {NoteVerifier::parse(signer_.verifier_key()).value()}};
+  std::unique_ptr<Witness> witness_ =
+      Witness::open(folder_ / "kept", {NoteVerifier::parse(signer_.verifier_key()).value()})
+          .value();
   GrownLog log_{folder_ / "tiles", 900};
 };
 
 TEST_F(WitnessTest, TakesALogThatGrows) {
-  EXPECT_EQ(witness_.newest("deepmoat/a").value(), std::nullopt);
+  EXPECT_EQ(witness_->newest("deepmoat/a").value(), std::nullopt);
   std::uint64_t before = 0;
   for (const std::uint64_t size : {1UL, 7UL, 256UL, 300UL, 300UL, 900UL}) {
     const NextCheckpoint next = log_.next(signer_, before, size);
     EXPECT_EQ(add(next), WitnessVerdict::taken) << before << " to " << size;
-    EXPECT_EQ(witness_.newest("deepmoat/a").value(), next.note);
+    EXPECT_EQ(witness_->newest("deepmoat/a").value(), next.note);
     before = size;
   }
 }
@@ -89,7 +91,7 @@ TEST_F(WitnessTest, AnotherLogOfTheSameKeyIsNotTaken) {
 
 TEST_F(WitnessTest, ASmallerOneSaysWhatIsKept) {
   ASSERT_EQ(add(log_.next(signer_, 0, 300)), WitnessVerdict::taken);
-  const auto answer = witness_.add(log_.next(signer_, 300, 200));
+  const auto answer = witness_->add(log_.next(signer_, 300, 200));
   EXPECT_EQ(answer->verdict, WitnessVerdict::other_size);
   EXPECT_EQ(answer->size, 300U);
 }
@@ -103,15 +105,36 @@ TEST_F(WitnessTest, StrangersAndForgersAreTold) {
   EXPECT_EQ(add(forged), WitnessVerdict::not_signed);
   next.note = stranger.sign("deepmoat/b" + text.substr(text.find('\n'))).value();
   EXPECT_EQ(add(next), WitnessVerdict::unknown_log);
-  EXPECT_EQ(witness_.newest("deepmoat/b").error().code, Code::not_found);
+  EXPECT_EQ(witness_->newest("deepmoat/b").error().code, Code::not_found);
   next.note = "nothing";
-  EXPECT_EQ(witness_.add(next).error().code, Code::invalid_argument);
+  EXPECT_EQ(witness_->add(next).error().code, Code::invalid_argument);
+}
+
+// Who may ask does not replace what the log has signed, by the same with other lines beside it.
+TEST_F(WitnessTest, OfTwoNotesForOneTreeTheFirstStays) {
+  const NextCheckpoint first = log_.next(signer_, 0, 5);
+  ASSERT_EQ(add(first), WitnessVerdict::taken);
+  NextCheckpoint again = log_.next(signer_, 5, 5);
+  again.note += "\u2014 somebody AAAAAAAAAAAA\n";
+  EXPECT_EQ(add(again), WitnessVerdict::taken);
+  EXPECT_EQ(witness_->newest("deepmoat/a").value(), first.note);
+}
+
+TEST_F(WitnessTest, TwoLogsOfOneFileAreRefused) {
+  const auto open = [&](const std::string& a, const std::string& b) {
+    return Witness::open(folder_ / "two",
+                         {NoteVerifier::parse(make_signer(a, 'a').verifier_key()).value(),
+                          NoteVerifier::parse(make_signer(b, 'b').verifier_key()).value()});
+  };
+  EXPECT_EQ(open("x/llm", "x/llm").error().code, Code::invalid_argument);
+  EXPECT_EQ(open("x/llm", "x_llm").error().code, Code::invalid_argument);
+  EXPECT_TRUE(open("x/llm", "y/llm"));
 }
 
 TEST_F(WitnessTest, ADamagedFileIsNoReasonToBeginAnew) {
   ASSERT_EQ(add(log_.next(signer_, 0, 5)), WitnessVerdict::taken);
   std::ofstream(folder_ / "kept" / "deepmoat_a.checkpoint", std::ios::trunc) << "x";
-  EXPECT_EQ(witness_.add(log_.next(signer_, 0, 9)).error().code, Code::corrupt);
+  EXPECT_EQ(witness_->add(log_.next(signer_, 0, 9)).error().code, Code::corrupt);
 }
 
 TEST(NextCheckpoint, GoesBothWaysAndIsStrict) {

@@ -1,5 +1,7 @@
 """The configuration: checked with file, line, key and fix; reloaded and drained under streams."""
 
+import base64
+import hashlib
 import re
 import signal
 import socket
@@ -8,7 +10,7 @@ import httpx
 import pytest
 from support.chat import RunningStream, body, check_error
 from support.program import command, free_port, model_file
-from support.server import Server, wait_for
+from support.server import Server, toml, wait_for
 
 # (text of the file, line of the finding, words that the finding must hold)
 BAD_FILES = {
@@ -29,6 +31,40 @@ BAD_FILES = {
                            ["model.path", "/nowhere/a.gguf"]),
     "certificate without key": ('[tls]\ncertificate = "a.pem"\n', None, ["tls.private_key"]),
 }
+
+
+def log_key(name: str) -> str:
+    """A key of a log, as `deepmoat audit key` prints it."""
+    key = b"\x01" + bytes(32)
+    digest = hashlib.sha256(name.encode() + b"\n" + key).hexdigest()
+    return f"{name}+{digest[:8]}+{base64.b64encode(key).decode()}"
+
+
+# (keys of [audit], words that the finding must hold)
+BAD_AUDIT = {
+    "no place": ({"checkpoint_places": ["dir:/x"]},
+                 ["audit.checkpoint_places", "dir:/x", "directory:/absolute/path"]),
+    "relative folder": ({"checkpoint_places": ["syslog", "directory:relative"]},
+                        ["audit.checkpoint_places", "directory:relative", "absolute"]),
+    "token without one": ({"checkpoint_places": ["token"]},
+                          ["audit.checkpoint_places", "token", "custody.kind", "pkcs11"]),
+    "node without a key": ({"checkpoint_places": ["node:https://x:1"]},
+                           ["audit.node_key_file", "node:https://x:1", "API key"]),
+    "node without TLS": ({"checkpoint_places": ["node:http://x:1"], "node_key_file": "/x/key"},
+                         ["audit.checkpoint_places", "node:http://x:1", "https://host:port"]),
+    "two nodes": ({"checkpoint_places": ["node:https://x:1", "node:https://y:1"],
+                   "node_key_file": "/x/key"},
+                  ["audit.checkpoint_places", "node:https://x:1", "node:https://y:1", "name one"]),
+    "witness key": ({"witness_keys": ["abc"]},
+                    ["audit.witness_keys", "abc", "deepmoat audit key"]),
+    "two witness keys": ({"witness_keys": [log_key("a/b"), log_key("a_b")]},
+                         ["audit.witness_keys", "a_b", "take one of them out"]),
+    "origin": ({"origin": "a b"}, ["audit.origin", "a b", "without spaces"]),
+    "medical tenant": ({"medical_tenants": ["clinic", "NOPE!"]},
+                       ["audit.medical_tenants", "NOPE!", "a-z"]),
+}
+BAD_FILES |= {f"audit: {name}": (toml({"audit": keys}), None, words)
+              for name, (keys, words) in BAD_AUDIT.items()}
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -137,6 +173,37 @@ def test_refused_flags(make_server):
     assert "nowhere.gguf" in refused_start(server, "--model-path", "/nowhere.gguf")
     server.configure({"server": {"http_address": "0.0.0.0"}})
     assert "insecure_http_beyond_loopback" in refused_start(server)
+
+
+@pytest.mark.parametrize("name", BAD_AUDIT)
+def test_what_is_wrong_with_the_audit_log_is_refused_by_serve_too(make_server, name):
+    keys, words = BAD_AUDIT[name]
+    said = refused_start(make_server({"audit": keys}))
+    for word in words:
+        assert word in said, said
+
+
+def test_check_names_what_the_audit_log_cannot_use(tmp_path):
+    file = tmp_path / "bad.toml"
+    file.write_text(toml({"audit": {
+        "checkpoint_places": ["directory:/nowhere/at-all", "node:https://x:1"],
+        "node_key_file": "/nowhere/node.key", "node_ca_file": "/nowhere/ca.pem"}}),
+        encoding="utf-8")
+    done = command("config", "check", file, check=False)
+    assert done.returncode == 2, done.stdout
+    for words in (("audit.checkpoint_places", "directory:/nowhere/at-all", "mount or make it"),
+                  ("audit.node_key_file", "/nowhere/node.key"),
+                  ("audit.node_ca_file", "/nowhere/ca.pem")):
+        assert any(all(word in line for word in words) for line in done.stderr.splitlines()), \
+            done.stderr
+
+
+def test_a_medical_tenant_that_there_is_not_is_logged(make_server):
+    server = make_server({"audit": {"medical_tenants": ["default", "clinic", "clinik"]}})
+    command("tenant", "create", "clinic", "--data", server.data)
+    server.start().stop()
+    assert [line["tenant"] for line in server.log_lines()
+            if "audit.medical_tenants" in line["message"]] == ["clinik"]
 
 
 def test_plain_http_can_be_off(make_server):
