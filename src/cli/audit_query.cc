@@ -55,14 +55,18 @@ Result<> query(const Options& options) {
   TRY(const auto index, open_current(DataFolder(options.data)));
   const bool csv = options.format == "csv";
   const bool table = options.format == "table";
-  fmt::print("{}", csv ? review::csv_header() : table ? table_header() : "");
+  const std::string header = csv ? review::csv_header() : table ? table_header() : "";
   std::uint64_t last = 0;
   TRY(const std::uint64_t count, review::query(*index, filter, [&](const audit::Entry& entry) {
-        fmt::print("{}", csv     ? review::csv_row(entry)
-                         : table ? table_row(entry)
-                                 : audit::to_json_line(entry) + "\n");
+        fmt::print("{}{}", last == 0 ? header : "",
+                   csv     ? review::csv_row(entry)
+                   : table ? table_row(entry)
+                           : audit::to_json_line(entry) + "\n");
         last = entry.sequence;
       }));
+  if (count == 0) {  // not earlier: an error has nothing before it
+    fmt::print("{}", header);
+  }
   if (count == filter.limit) {
     fmt::print(stderr, "deepmoat: {} records; there may be more: add --after {}\n", count, last);
   }

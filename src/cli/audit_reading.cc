@@ -82,41 +82,60 @@ Result<std::unique_ptr<review::AuditIndex>> open_current(const DataFolder& folde
   return index;
 }
 
+Result<Span> span_of(const std::string& since, const std::string& until) {
+  const UnixMillis now_ms = SystemClock().unix_ms();
+  Span span;
+  if (!since.empty()) {
+    TRY(span.since_ms, review::parse_time("--since", since, now_ms));
+  }
+  if (!until.empty()) {
+    TRY(span.until_ms, review::parse_time("--until", until, now_ms));
+  }
+  CHECK_OK(review::check_filter({.since_ms = span.since_ms, .until_ms = span.until_ms}, "--"));
+  return span;
+}
+
 Result<review::Filter> filter_of(const FilterOptions& options) {
   review::Filter filter = options.filter;
-  const UnixMillis now_ms = SystemClock().unix_ms();
   if (!options.person.empty()) {
     filter.operator_id = "person:" + options.person;
   }
-  if (!options.since.empty()) {
-    TRY(filter.since_ms, review::parse_time("--since", options.since, now_ms));
-  }
-  if (!options.until.empty()) {
-    TRY(filter.until_ms, review::parse_time("--until", options.until, now_ms));
-  }
+  TRY(const Span span, span_of(options.since, options.until));
+  filter.since_ms = span.since_ms;
+  filter.until_ms = span.until_ms;
   TRY(filter.phase, review::parse_phase("--phase", options.phase));
+  CHECK_OK(review::check_filter(filter, "--"));
   return filter;
+}
+
+CLI::Validator not_empty() {
+  return {[](const std::string& text) {
+            return std::string(text.empty() ? "it has no value; give one, or leave it out" : "");
+          },
+          ""};
 }
 
 void add_filter(CLI::App& command, FilterOptions& options) {
   review::Filter& filter = options.filter;
-  command.add_option("--tenant", filter.tenant, "Of this tenant");
-  command.add_option("--key", filter.key_id, "With this key, by its id");
-  CLI::Option* client = command.add_option("--operator", filter.operator_id, "By this client");
-  command.add_option("--person", options.person, "By this person, signed in or signing in")
-      ->excludes(client);
-  command.add_option("--model", filter.model, "With this model");
-  command.add_option("--route", filter.route, "On this route: local, or a remote's name");
-  command.add_option("--class", filter.data_class, "With data of this class");
-  command.add_option("--action", filter.action, "Such as chat.completions or key.create");
-  command.add_option("--operation", filter.operation, "READ, WRITE, DELETE or EXECUTE");
-  command.add_option("--outcome", filter.outcome, "pending, success, refused, failed or cancelled");
-  command.add_option("--reason", filter.reason, "With this error code");
-  command.add_option("--request", filter.request_id, "Of this request");
-  command.add_option("--ip", filter.ip_address, "From this address");
-  command.add_option("--since", options.since,
-                     "From this time on: 2026-11-30, 2026-11-30T12:00:00Z, 7d, 24h");
-  command.add_option("--until", options.until, "Before this time");
+  const auto add = [&command](const char* name, std::string& value, const char* help) {
+    return command.add_option(name, value, help)->check(not_empty());
+  };
+  add("--tenant", filter.tenant, "Of this tenant");
+  add("--key", filter.key_id, "With this key, by its id");
+  CLI::Option* client = add("--operator", filter.operator_id, "By this client");
+  add("--person", options.person, "By this person, signed in or signing in")->excludes(client);
+  add("--model", filter.model, "With this model");
+  add("--route", filter.route, "On this route: local, or a remote's name");
+  add("--class", filter.data_class,
+      "With data of this class: public, internal, sensitive or restricted");
+  add("--action", filter.action, "Such as chat.completions or key.create");
+  add("--operation", filter.operation, "READ, WRITE, DELETE or EXECUTE");
+  add("--outcome", filter.outcome, "pending, success, refused, failed or cancelled");
+  add("--reason", filter.reason, "With this error code");
+  add("--request", filter.request_id, "Of this request");
+  add("--ip", filter.ip_address, "From this address");
+  add("--since", options.since, "From this time on: 2026-11-30, 2026-11-30T12:00:00Z, 7d, 24h");
+  add("--until", options.until, "Before this time");
   command.add_option("--phase", options.phase, "operations (a row each), intents, results or all")
       ->capture_default_str();
 }

@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "cli/data_folder.h"
 #include "review/audit_index.h"
@@ -36,6 +38,20 @@ struct FilterOptions {
 };
 
 void add_filter(CLI::App& command, FilterOptions& options);
+// Code::invalid_argument names the option.
 [[nodiscard]] Result<review::Filter> filter_of(const FilterOptions& options);
+
+// From `since` to `until`, each as review::parse_time() takes it, or empty.
+struct Span {
+  std::optional<UnixMillis> since_ms;
+  std::optional<UnixMillis> until_ms;
+};
+
+// Code::invalid_argument names the option, --since or --until.
+[[nodiscard]] Result<Span> span_of(const std::string& since, const std::string& until);
+
+// For an option that narrows something: of a shell's variable that is not set it would else make
+// everything.
+[[nodiscard]] CLI::Validator not_empty();
 
 }  // namespace deepmoat::cli

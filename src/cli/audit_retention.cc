@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <filesystem>
 #include <memory>
+#include <string>
 
 #include "base/clock.h"
 #include "cli/command.h"
@@ -23,16 +26,38 @@ struct Options {
   bool clock_is_right = false;
 };
 
-Result<audit::RetentionReport> look(Installation& installation,
-                                    const audit::RetentionPolicy& policy, const audit::Held& held,
-                                    const Clock& clock) {
-  const audit::RetentionOptions options{.directory = installation.audit_log().directory(),
-                                        .now_ms = clock.unix_ms(),
-                                        .dry_run = true};
-  return audit::delete_expired(options, policy, held, nullptr);
+// Why a run does not go as far as the clock; empty: it does. Before the run: it notes its time.
+std::string brake(const std::filesystem::path& log_folder, UnixMillis now_ms) {
+  const UnixMillis last_ms = review::last_retention_ms(log_folder);
+  if (last_ms == 0) {
+    return "the first run of a log deletes nothing, and only notes the time";
+  }
+  if (review::retention_now_ms(log_folder, now_ms) < now_ms) {
+    return fmt::format(
+        "the clock is {} days ahead of the run before ({} UTC), and a run takes at most {} days "
+        "for passed, for a clock may have been set forward",
+        (now_ms - last_ms) / kDayMs, format_date(last_ms / 1000),
+        review::kRetentionStepMs / kDayMs);
+  }
+  return "";
 }
 
-Result<audit::RetentionReport> retain(const Options& options, const Config& config) {
+// What the same command would do without --dry-run.
+Result<audit::RetentionReport> look(const Options& options, const std::filesystem::path& log_folder,
+                                    const audit::RetentionPolicy& policy, const audit::Held& held,
+                                    UnixMillis now_ms) {
+  const UnixMillis until_ms =
+      options.clock_is_right ? now_ms : review::retention_now_ms(log_folder, now_ms);
+  return audit::delete_expired({.directory = log_folder, .now_ms = until_ms, .dry_run = true},
+                               policy, held, nullptr);
+}
+
+struct Retained {
+  audit::RetentionReport report;
+  std::string brake;
+};
+
+Result<Retained> retain(const Options& options, const Config& config) {
   const SystemClock clock;
   const DataFolder folder(options.data);
   std::error_code error;
@@ -45,18 +70,26 @@ Result<audit::RetentionReport> retain(const Options& options, const Config& conf
   const audit::Held held = [&holds](const audit::Record& record) {
     return holds.held(record, record.unix_ms);
   };
+  const std::filesystem::path& log_folder = installation->audit_log().directory();
+  Retained retained;
+  if (!options.clock_is_right) {
+    retained.brake = brake(log_folder, clock.unix_ms());
+  }
   if (options.dry_run) {
-    return look(*installation, retention_policy(config), held, clock);
+    TRY(retained.report,
+        look(options, log_folder, retention_policy(config), held, clock.unix_ms()));
+    return retained;
   }
   TRY(const auto index, review::AuditIndex::open(folder.audit_index()));
-  return review::run_retention({.log = installation->audit_log(),
-                                .index = *index,
-                                .clock = clock,
-                                .policy = retention_policy(config),
-                                .held = held,
-                                .operator_id = fmt::format("local:{}", ::getuid()),
-                                .clock_is_right = options.clock_is_right,
-                                .read_all = true});
+  TRY(retained.report, review::run_retention({.log = installation->audit_log(),
+                                              .index = *index,
+                                              .clock = clock,
+                                              .policy = retention_policy(config),
+                                              .held = held,
+                                              .operator_id = fmt::format("local:{}", ::getuid()),
+                                              .clock_is_right = options.clock_is_right,
+                                              .read_all = true}));
+  return retained;
 }
 
 int run(const Options& options) {
@@ -73,10 +106,14 @@ int run(const Options& options) {
                                   "day"}
                       : done.error());
   }
+  const audit::RetentionReport& ran = done->report;
   fmt::print("{} {} records in {} files{}; {} expired ones are under a legal hold\n",
-             options.dry_run ? "would delete the text of" : "deleted the text of", done->removed,
-             done->segments_rewritten,
-             options.dry_run ? "" : fmt::format(", {} bytes freed", done->bytes_freed), done->held);
+             options.dry_run ? "would delete the text of" : "deleted the text of", ran.removed,
+             ran.segments_rewritten,
+             options.dry_run ? "" : fmt::format(", {} bytes freed", ran.bytes_freed), ran.held);
+  if (!done->brake.empty()) {
+    fmt::print(stderr, "deepmoat: {}; --clock-is-right goes the whole way\n", done->brake);
+  }
   return kSuccess;
 }
 
@@ -89,7 +126,8 @@ void add_audit_retention(CLI::App& audit, int& status) {
       "Delete the text of records whose time is over ([audit] keep_days and the like), without a "
       "running server; hashes and proofs stay",
       options, status, run);
-  command->add_flag("--dry-run", options->dry_run, "Say what would go, and delete nothing");
+  command->add_flag("--dry-run", options->dry_run,
+                    "Say what the same command without this would delete, and delete nothing");
   command->add_flag("--clock-is-right", options->clock_is_right,
                     "Take this machine's time as it is: otherwise a run takes at most two days for "
                     "passed since the run before it, for a clock may have been set forward");

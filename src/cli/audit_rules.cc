@@ -4,14 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
 
 #include "base/file.h"
 #include "base/secret.h"
+#include "cli/audit_reading.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
 #include "cli/local_client.h"
@@ -25,6 +29,25 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kKeyVariable = "DEEPMOAT_KEY";
 constexpr std::size_t kKeyFileBytesMax = 4096;
+constexpr std::int64_t kSecondMs = 1000;
+constexpr std::string_view kPersonPrefix = "person:";
+
+// The fields of requests, and the options that fill them.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kFieldOptions{
+    {{"content", "--content"},
+     {"data_class", "--class"},
+     {"figures_sha256", "--figures"},
+     {"keep_days", "--days"},
+     {"key_id", "--key"},
+     {"model", "--model"},
+     {"month", "--month"},
+     {"note", "--note"},
+     {"operator_id", "--operator"},
+     {"reason", "--reason"},
+     {"sample_rate", "--share"},
+     {"since", "--since"},
+     {"tenant", "--tenant"},
+     {"until", "--until"}}};
 
 struct Options {
   std::string data = kDataFolderDefault;
@@ -36,8 +59,8 @@ struct Options {
   std::int64_t keep_days = 0;
   std::string key_id;
   std::string operator_id;
-  std::int64_t since_s = 0;
-  std::int64_t until_s = 0;
+  std::string since;
+  std::string until;
   std::string reason;
   std::string id;  // of a policy, a hold or a request
   std::string digest;
@@ -72,12 +95,27 @@ Result<> check_served(const DataFolder& folder) {
   return {};
 }
 
+// A message of the server begins with the field at fault; whoever wrote a command knows options.
+Error named_by_option(Error error) {
+  for (const auto& [field, option] : kFieldOptions) {
+    if (error.message.starts_with(fmt::format("{}: ", field))) {
+      error.message.replace(0, field.size(), option);
+      break;
+    }
+  }
+  return error;
+}
+
 Result<Json> ask_as_auditor(const Options& options, const std::string& method,
                             const std::string& path, const Json& body = nullptr) {
   const DataFolder folder(options.data);
   CHECK_OK(check_served(folder));
   TRY(const Secret key, auditors_key(options));
-  return ask_server(folder, method, path, body.is_null() ? "" : body.dump(), key.reveal());
+  auto answer = ask_server(folder, method, path, body.is_null() ? "" : body.dump(), key.reveal());
+  if (!answer) {
+    return std::unexpected(named_by_option(std::move(answer).error()));
+  }
+  return answer;
 }
 
 void add_text(Json& body, const char* name, const std::string& text) {
@@ -131,16 +169,30 @@ Result<> remove_policy(const Options& options) {
   return {};
 }
 
+// The name that records have of a client, and, without the prefix, of a person.
+std::string recorded_name(const std::string& operator_id) {
+  return operator_id.starts_with(kPersonPrefix) ? operator_id.substr(kPersonPrefix.size())
+                                                : operator_id;
+}
+
 Result<> place_hold(const Options& options) {
+  if (options.tenant.empty() && options.key_id.empty() && options.operator_id.empty() &&
+      options.since.empty() && options.until.empty()) {
+    return fail(Code::invalid_argument,
+                "say what is held: at least one of --tenant, --key, --operator, --since and "
+                "--until");
+  }
+  TRY(const Span span, span_of(options.since, options.until));
   Json body = {{"reason", options.reason}};
   add_text(body, "tenant", options.tenant);
   add_text(body, "key_id", options.key_id);
-  add_text(body, "operator_id", options.operator_id);
-  if (options.since_s != 0) {
-    body["since"] = options.since_s;
+  add_text(body, "operator_id", recorded_name(options.operator_id));
+  // A hold has seconds: those in which it begins and ends are held whole.
+  if (span.since_ms) {
+    body["since"] = *span.since_ms / kSecondMs;
   }
-  if (options.until_s != 0) {
-    body["until"] = options.until_s;
+  if (span.until_ms) {
+    body["until"] = (*span.until_ms + kSecondMs - 1) / kSecondMs;
   }
   TRY(const Json placed, ask_as_auditor(options, "POST", admin_path({"audit", "holds"}), body));
   fmt::print("{} is in force: nothing that it covers is deleted.\n", text_of(placed, "id"));
@@ -222,6 +274,10 @@ CLI::App* add(CLI::App& group, const char* name, const char* help,
   return command;
 }
 
+void add_text_option(CLI::App& command, const char* name, std::string& value, const char* help) {
+  command.add_option(name, value, help)->check(not_empty());
+}
+
 void add_reason(CLI::App& command, Options& options) {
   command.add_option("--reason", options.reason, "Why, for the audit log; 5 to 200 characters")
       ->required();
@@ -233,13 +289,13 @@ void add_policy_commands(CLI::App& audit, const std::shared_ptr<Options>& option
   group->require_subcommand(1);
   CLI::App* command =
       add(*group, "add", "Keep the content of calls that fit", options, status, add_policy);
-  command->add_option("--tenant", options->tenant,
-                      "Of this tenant; default: all that the key reaches");
-  command->add_option("--model", options->model, "Of this model; default: all");
-  command->add_option("--class", options->data_class,
-                      "With data of exactly this class: public, internal, sensitive, restricted; "
-                      "default: all");
-  command->add_option("--share", options->sample_rate, "Of so many of them, 0 to 1")
+  add_text_option(*command, "--tenant", options->tenant,
+                  "Of this tenant; default: all that the key reaches");
+  add_text_option(*command, "--model", options->model, "Of this model; default: all");
+  add_text_option(*command, "--class", options->data_class,
+                  "With data of exactly this class: public, internal, sensitive, restricted; "
+                  "default: all");
+  command->add_option("--share", options->sample_rate, "Of so many of them: more than 0, up to 1")
       ->capture_default_str();
   command->add_option("--days", options->keep_days, "For so many days, 1 to 3650")->required();
   add_reason(*command, *options);
@@ -255,12 +311,14 @@ void add_hold_commands(CLI::App& audit, const std::shared_ptr<Options>& options,
   group->require_subcommand(1);
   CLI::App* command = add(*group, "place", "Hold records and content; name at least one of them",
                           options, status, place_hold);
-  command->add_option("--tenant", options->tenant,
-                      "Of this tenant; default: all that the key reaches");
-  command->add_option("--key", options->key_id, "With or about this key, by its id");
-  command->add_option("--operator", options->operator_id, "By this client");
-  command->add_option("--since", options->since_s, "From this time on, in seconds of Unix time");
-  command->add_option("--until", options->until_s, "Before this time, likewise");
+  add_text_option(*command, "--tenant", options->tenant,
+                  "Of this tenant; default: all that the key reaches");
+  add_text_option(*command, "--key", options->key_id, "With or about this key, by its id");
+  add_text_option(*command, "--operator", options->operator_id,
+                  "By this client; a person is person:NAME, and a client of that name is held too");
+  add_text_option(*command, "--since", options->since,
+                  "From this time on: 2026-11-30, 2026-11-30T12:00:00Z, 7d, 24h");
+  add_text_option(*command, "--until", options->until, "Before this time, likewise");
   add_reason(*command, *options);
   add(*group, "list", "List the holds, released ones too", options, status, list_holds)
       ->add_flag("--json", options->json, "Print JSON");
@@ -281,8 +339,8 @@ void add_audit_rules(CLI::App& audit, int& status) {
           "first",
           options, status, read_content);
   command->add_option("REQUEST_ID", options->id, "The request's id")->required();
-  command->add_option("--content", options->digest,
-                      "The digest in the call's audit record, where several have the same id");
+  add_text_option(*command, "--content", options->digest,
+                  "The digest in the call's audit record, where several have the same id");
   add_reason(*command, *options);
   command = add(audit, "sign-off", "Sign off a monthly report that you have read", options, status,
                 sign_off);

@@ -70,12 +70,19 @@ wire::OrRefusal<Page> read_page(const AuthenticatedCall& call, UnixMillis now_ms
 std::string Parameters::take(std::string_view name) {
   std::string value;
   bool found = false;
+  const auto refuse = [&](std::string_view why) {
+    if (!refusal_) {
+      refusal_ = wire::invalid(std::string(name), fmt::format("{}: {}", name, why));
+    }
+  };
   std::erase_if(left_, [&](const auto& one) {
     if (one.first != name) {
       return false;
     }
     if (std::exchange(found, true)) {
-      twice_ = wire::invalid(std::string(name), std::string(name) + ": it is there twice");
+      refuse("it is there twice");
+    } else if (one.second.empty()) {
+      refuse("it has no value; give one, or leave it out");
     }
     value = one.second;
     return true;
@@ -84,11 +91,16 @@ std::string Parameters::take(std::string_view name) {
 }
 
 wire::OrRefusal<> Parameters::finish() const {
-  if (twice_) {
-    return std::unexpected(*twice_);
+  if (refusal_) {
+    return std::unexpected(*refusal_);
   }
   if (!left_.empty()) {
     const std::string& name = left_.front().first;
+    if (name.empty()) {
+      return std::unexpected(wire::invalid(
+          "query", fmt::format("query: the value \"{}\" has no parameter's name before it",
+                               left_.front().second)));
+    }
     return std::unexpected(wire::invalid(name, name + ": this route has no such parameter"));
   }
   return {};

@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "gateway/call.h"
@@ -18,15 +20,19 @@ inline constexpr std::uint64_t kRecordsOfPageMax = 10'000;
 // filter out would answer another question.
 class Parameters {
  public:
-  explicit Parameters(const ReceivedCall& call) : left_(call.query) {}
+  // "?" alone, or an "&" at the end, asks for nothing.
+  explicit Parameters(const ReceivedCall& call) : left_(call.query) {
+    std::erase(left_, std::pair<std::string, std::string>());
+  }
 
-  // Empty where it is absent. An error that finish() tells when it is there twice.
+  // Empty where it is absent. An error that finish() tells when it is there twice, or with no
+  // value: a variable of a script that is not set would else mean all tenants.
   std::string take(std::string_view name);
   [[nodiscard]] wire::OrRefusal<> finish() const;
 
  private:
   std::vector<std::pair<std::string, std::string>> left_;
-  std::optional<wire::Refusal> twice_;
+  std::optional<wire::Refusal> refusal_;  // the first
 };
 
 // Takes those that say which records; somebody of another tenant than the home one reads his own

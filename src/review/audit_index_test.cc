@@ -261,7 +261,6 @@ TEST(AuditIndex, HoldsHostileTextsAsTheyAre) {
                         .operator_id = r.operator_id,
                         .model = r.model,
                         .route = r.route,
-                        .data_class = r.data_class,
                         .action = r.action,
                         .reason = r.reason,
                         .request_id = r.request_id,

@@ -10,6 +10,7 @@
 #include <deque>
 #include <utility>
 
+#include "base/data_class.h"
 #include "review/index_row.h"
 #include "review/index_session.h"
 
@@ -83,7 +84,7 @@ class Conditions {
   std::deque<Value> values_;  // stay where they are: a statement is bound to them
 };
 
-Result<> check_one_of(std::string_view name, const std::string& value,
+Result<> check_one_of(const std::string& name, const std::string& value,
                       std::initializer_list<std::string_view> known) {
   for (const std::string_view one : known) {
     if (value == one) {
@@ -241,13 +242,27 @@ std::optional<std::int64_t> parse_age(std::string_view text) {
 
 }  // namespace
 
-Result<> check_filter(const Filter& filter) {
+Result<> check_filter(const Filter& filter, std::string_view prefix) {
+  const auto named = [prefix](std::string_view name) { return fmt::format("{}{}", prefix, name); };
   if (filter.limit == 0 || filter.limit > kQueryRowsMax) {
-    return fail(Code::invalid_argument, fmt::format("limit: from 1 to {}", kQueryRowsMax));
+    return fail(Code::invalid_argument,
+                fmt::format("{}: from 1 to {}", named("limit"), kQueryRowsMax));
   }
-  CHECK_OK(check_one_of("operation", filter.operation, {"READ", "WRITE", "DELETE", "EXECUTE"}));
-  return check_one_of("outcome", filter.outcome,
-                      {"pending", "success", "refused", "failed", "cancelled"});
+  CHECK_OK(
+      check_one_of(named("operation"), filter.operation, {"READ", "WRITE", "DELETE", "EXECUTE"}));
+  CHECK_OK(check_one_of(named("outcome"), filter.outcome,
+                        {"pending", "success", "refused", "failed", "cancelled"}));
+  CHECK_OK(check_one_of(
+      named("class"), filter.data_class,
+      {data_class_name(DataClass::public_), data_class_name(DataClass::internal),
+       data_class_name(DataClass::sensitive), data_class_name(DataClass::restricted)}));
+  if (filter.since_ms && filter.until_ms && *filter.until_ms <= *filter.since_ms) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: {} is not after {}, {}", named("until"),
+                            audit::format_time(*filter.until_ms), named("since"),
+                            audit::format_time(*filter.since_ms)));
+  }
+  return {};
 }
 
 Result<std::uint64_t> query(AuditIndex& index, const Filter& filter,

@@ -35,7 +35,7 @@ struct Filter {
   std::string operator_id;  // a client, or "person:NAME": what NAME did signed in, and sign-ins
   std::string model;
   std::string route;
-  std::string data_class;
+  std::string data_class;  // "public", "internal", "sensitive", "restricted"
   std::string action;
   std::string operation;  // "READ", "WRITE", "DELETE", "EXECUTE"
   std::string outcome;    // "pending", "success", "refused", "failed", "cancelled"
@@ -51,8 +51,10 @@ struct Filter {
   bool newest_first = false;                    // by sequence, like the order without it
 };
 
-// Code::invalid_argument for a limit, operation or outcome that there is not, naming it.
-[[nodiscard]] Result<> check_filter(const Filter& filter);
+// Code::invalid_argument for what no record can fit: a limit, operation, outcome or class that
+// there is not, or an end that is not after the beginning. The message names it as the parameter
+// does, behind `prefix`: "--" for the options of a command, which have the same names.
+[[nodiscard]] Result<> check_filter(const Filter& filter, std::string_view prefix = "");
 
 // Hands out the records in the order of their sequences; says how many. Errors of check_filter(),
 // too.

@@ -130,6 +130,31 @@ TEST_F(Query, RefusesWhatThereIsNot) {
   EXPECT_EQ(code({.limit = kQueryRowsMax + 1}).code, Code::invalid_argument);
   EXPECT_TRUE(code({.operation = "write"}).message.starts_with("operation: one of READ, WRITE"));
   EXPECT_TRUE(code({.outcome = "ok"}).message.starts_with("outcome: one of pending"));
+  EXPECT_EQ(code({.data_class = "secret"}).message,
+            "class: one of public, internal, sensitive, restricted");
+}
+
+TEST_F(Query, RefusesASpanThatNothingFits) {
+  for (const UnixMillis until_ms : {kStart - 1, kStart}) {
+    const auto refused = query(*scratch.index, {.since_ms = kStart, .until_ms = until_ms},
+                               [](const audit::Entry&) {});
+    ASSERT_FALSE(refused.has_value()) << until_ms;
+    EXPECT_EQ(refused.error().code, Code::invalid_argument);
+    EXPECT_TRUE(refused.error().message.starts_with("until: ")) << refused.error().message;
+  }
+}
+
+TEST(CheckFilter, NamesWhatACommandNamesTheSame) {
+  const auto said = [](const Filter& filter) { return check_filter(filter, "--").error().message; };
+  EXPECT_TRUE(said({.limit = 0}).starts_with("--limit: "));
+  EXPECT_TRUE(said({.operation = "write"}).starts_with("--operation: one of READ"));
+  EXPECT_TRUE(said({.outcome = "ok"}).starts_with("--outcome: one of pending"));
+  EXPECT_TRUE(said({.data_class = "secret"}).starts_with("--class: one of public"));
+  EXPECT_EQ(said({.since_ms = 1'795'996'800'000, .until_ms = 1'795'996'800'000 - kDayMs}),
+            "--until: 2026-11-29T00:00:00.000Z is not after --since, 2026-11-30T00:00:00.000Z");
+  for (const char* const name : {"public", "internal", "sensitive", "restricted", ""}) {
+    EXPECT_TRUE(check_filter({.data_class = name})) << name;
+  }
 }
 
 TEST(ParseTime, TakesDatesTimesAgesAndMilliseconds) {

@@ -42,6 +42,11 @@ UnixMillis last_retention_ms(const std::filesystem::path& log_folder) {
   return last_ms;
 }
 
+UnixMillis retention_now_ms(const std::filesystem::path& log_folder, UnixMillis unix_ms) {
+  const UnixMillis last_ms = last_retention_ms(log_folder);
+  return last_ms == 0 ? 0 : std::min(unix_ms, last_ms + kRetentionStepMs);
+}
+
 Result<audit::RetentionReport> run_retention(const RetentionParts& parts) {
   const std::filesystem::path& folder = parts.log.directory();
   const UnixMillis last_ms = last_retention_ms(folder);
@@ -50,10 +55,11 @@ Result<audit::RetentionReport> run_retention(const RetentionParts& parts) {
     CHECK_OK(note_run(folder, now_ms));
     return audit::RetentionReport{.until_ms = now_ms};
   }
-  if (!parts.clock_is_right && now_ms > last_ms + kRetentionStepMs) {
+  const UnixMillis slow_ms = retention_now_ms(folder, now_ms);
+  if (!parts.clock_is_right && now_ms > slow_ms) {
     log::warn("audit retention: the clock is far ahead of the last run; it goes on step by step",
               {{"behind_days", (now_ms - last_ms) / kDayMs}});
-    now_ms = last_ms + kRetentionStepMs;
+    now_ms = slow_ms;
   }
   const audit::RetentionOptions options{.directory = folder,
                                         .now_ms = now_ms,

@@ -41,4 +41,9 @@ struct RetentionParts {
 // The time that the last run took for now; 0: there was none.
 [[nodiscard]] UnixMillis last_retention_ms(const std::filesystem::path& log_folder);
 
+// The time that deleting goes by when the clock says `unix_ms`: at most kRetentionStepMs after the
+// last run, and 0 before there was one.
+[[nodiscard]] UnixMillis retention_now_ms(const std::filesystem::path& log_folder,
+                                          UnixMillis unix_ms);
+
 }  // namespace deepmoat::review

@@ -84,6 +84,15 @@ TEST_F(RetentionRun, AClockThatJumpedDeletesNothing) {
   EXPECT_LT(audit::verified(scratch_.folder).stubs, 120U) << "112 days are over, not 500";
 }
 
+TEST_F(RetentionRun, DeletingGoesByATimeThatDoesNotJump) {
+  const std::filesystem::path& folder = scratch_.folder.log();
+  EXPECT_EQ(retention_now_ms(folder, kStart), 0) << "before the first run nothing is deleted";
+  ASSERT_TRUE(run_retention(parts()));
+  EXPECT_EQ(retention_now_ms(folder, kStart + kDayMs), kStart + kDayMs);
+  EXPECT_EQ(retention_now_ms(folder, kStart + 400 * kDayMs), kStart + kRetentionStepMs);
+  EXPECT_EQ(retention_now_ms(folder, kStart - kDayMs), kStart - kDayMs);
+}
+
 TEST_F(RetentionRun, NothingOverIsNoRecord) {
   scratch_.catch_up();
   ASSERT_TRUE(run_retention(parts()));
