@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "gateway/admin_fields.h"
+#include "review/retention_run.h"
 
 namespace deepmoat::gateway {
 
@@ -198,8 +199,10 @@ void expire_contents(const Services& services) {
   if (services.oversight == nullptr) {
     return;
   }
-  boost::asio::post(services.blocking, [&desk = *services.oversight, &clock = services.clock] {
-    const auto expired = desk.contents.expire(clock.unix_ms());
+  const UnixMillis now_ms =
+      review::retention_now_ms(services.audit_log.directory(), services.clock.unix_ms());
+  boost::asio::post(services.blocking, [&desk = *services.oversight, now_ms] {
+    const auto expired = desk.contents.expire(now_ms);
     if (!expired) {
       log::error("kept content that is due could not be deleted",
                  {{"error", expired.error().message}});

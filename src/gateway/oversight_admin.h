@@ -25,7 +25,8 @@ struct OversightDesk {
                                         const ReceivedCall& call);
 
 // Has what is due deleted, on the database's thread; returns at once. To be called at the start and
-// then once an hour.
+// then once an hour. It goes by the same time as retention: a clock that was set forward does not
+// delete everything (docs/decisions/0010).
 void expire_contents(const Services& services);
 
 }  // namespace deepmoat::gateway

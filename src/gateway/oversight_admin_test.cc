@@ -28,6 +28,12 @@ constexpr const char* kContent = "/admin/v1/audit/content/";
 
 class OversightAdmin : public testing::Test {
  protected:
+  OversightAdmin() {
+    for (const char* tenant : {"acme", "globex"}) {
+      EXPECT_TRUE(server_.database().ensure_tenant(
+          {.name = tenant, .organisation = "", .label = "", .created_ms = 1}));
+    }
+  }
   std::string key(Role role, const std::string& tenant = "default", const std::string& client = "c",
                   const std::vector<std::string>& scopes = {}) {
     const auto made =

@@ -84,6 +84,12 @@ const ReceivedCall& received(const FinishedCall& call) {
   return call.routed.classified.admitted.authenticated.received;
 }
 
+// Nothing of it has gone out, and all of it goes at once.
+bool is_whole(const FinishedCall& call) {
+  const bool wants_stream = call.routed.classified.admitted.inference.stream;
+  return !call.streaming && (call.failure || !wants_stream);
+}
+
 Response whole_answer(const FinishedCall& call) {
   if (call.failure) {
     return to_response(*call.failure, received(call).route->errors,
@@ -92,14 +98,8 @@ Response whole_answer(const FinishedCall& call) {
   return Response{.body = call.writer->body(call.answer), .headers = call.headers};
 }
 
-// The last bytes of the answer.
-asio::awaitable<void> respond(const FinishedCall& call, Responder& responder) {
-  const bool wants_stream = call.routed.classified.admitted.inference.stream;
-  if (!call.streaming && (call.failure || !wants_stream)) {
-    Response response = whole_answer(call);
-    co_await responder.send(std::move(response));
-    co_return;
-  }
+// The last bytes of a stream.
+asio::awaitable<void> end_stream(const FinishedCall& call, Responder& responder) {
   std::string bytes;
   if (!call.streaming) {
     // A stream in which no text came.
@@ -160,18 +160,25 @@ asio::awaitable<void> run_inference(ReceivedCall received, Responder& responder,
   FinishedCall finished = co_await infer(*std::move(routed), responder, services, trail);
   account(finished, services);
   co_await keep_wanted(*std::move(wanted), finished, services, trail);
-  trail.record.bytes_out = responder.bytes_sent();
+  Response whole = is_whole(finished) ? whole_answer(finished) : Response();
+  const bool says_something = is_whole(finished) && !finished.failure && !finished.cancelled;
+  trail.record.bytes_out = says_something ? whole.body.size() : responder.bytes_sent();
   std::string reason = finished.failure ? reason_of(*finished.failure) : std::string();
   const auto recorded =
       co_await trail.result(outcome_of(finished), status_of(finished), std::move(reason));
   if (!recorded) {
     finished.failure = audit_unavailable();
+    whole = is_whole(finished) ? whole_answer(finished) : Response();
   }
   if (finished.cancelled && !finished.failure) {
     co_await responder.end_stream(false);  // nobody is there to read more
     co_return;
   }
-  co_await respond(finished, responder);
+  if (is_whole(finished)) {
+    co_await responder.send(std::move(whole));
+  } else {
+    co_await end_stream(finished, responder);
+  }
 }
 
 audit::Outcome outcome_of(const Response& response) {
@@ -183,6 +190,7 @@ audit::Outcome outcome_of(const Response& response) {
 
 // The answer of an action, once its result is on record.
 asio::awaitable<Response> recorded(Response response, AuditTrail& trail) {
+  trail.record.bytes_out = response.status < 400 ? response.body.size() : 0;
   const auto written =
       co_await trail.result(outcome_of(response), response.status, response.error_code);
   if (!written) {

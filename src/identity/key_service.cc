@@ -105,12 +105,26 @@ KeyInfo KeyService::info_of(const store::KeyRow& row) const {
   return info;
 }
 
+namespace {
+
+// For the record, before it is known that the key may be made: nothing unchecked stands in it.
+std::string what_is_made(const CreateKey& request, bool attributes_are_good) {
+  std::string text = "role=" + std::string(role_name(request.role));
+  if (check_name("tenant", request.tenant)) {
+    text += "; tenant=" + request.tenant;
+  }
+  const std::string more = attributes_are_good ? summary_of(request.attributes) : std::string();
+  return more.empty() ? text : text + "; " + more;
+}
+
+}  // namespace
+
 Result<CreatedKey> KeyService::create(const Actor& actor, const CreateKey& request) {
   // Names are checked inside, so that a refused attempt is on record; the record itself gets
   // nothing unchecked that is longer than a name.
   const std::string named = request.client_id.substr(0, 63);
   const Result<KeyRules> rules = rules_of(request.attributes, request.role);
-  const std::string detail = rules ? summary_of(request.attributes) : std::string();
+  const std::string detail = what_is_made(request, rules.has_value());
   return audited<CreatedKey>(
       append_, actor, AuditedAction{audit::Operation::write, "key.create", named, detail},
       [&](AuditedAction& action) -> Result<CreatedKey> {

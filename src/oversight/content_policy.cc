@@ -91,7 +91,8 @@ std::optional<std::int64_t> matches(std::span<const ContentPolicy> policies, con
 
 ContentPolicies::ContentPolicies(store::Database& database, identity::AppendAudit append,
                                  const crypto::RootSecrets& secrets, const Clock& clock)
-    : table_(database),
+    : database_(database),
+      table_(database),
       append_(std::move(append)),
       rows_(secrets, kRowPurpose),
       draws_(crypto::derive_secret(secrets.signing, kDrawPurpose)),
@@ -182,6 +183,7 @@ Result<std::optional<std::int64_t>> ContentPolicies::match(const CallFacts& call
 Result<ContentPolicy> ContentPolicies::insert(const Actor& actor, const NewContentPolicy& request) {
   CHECK_OK(check(request));
   CHECK_OK(check_reach(actor, request.tenant));
+  CHECK_OK(check_tenant_exists(database_, request.tenant));
   TRY(const auto rows, table_.list_policies());
   const auto of_tenant = std::ranges::count(rows, request.tenant, &store::ContentPolicyRow::tenant);
   if (static_cast<std::size_t>(of_tenant) >= kPoliciesMax) {

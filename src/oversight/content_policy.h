@@ -103,6 +103,7 @@ class ContentPolicies {
   [[nodiscard]] ContentPolicy policy_of(const store::ContentPolicyRow& row) const;
   Result<ContentPolicy> insert(const identity::Actor& actor, const NewContentPolicy& request);
 
+  store::Database& database_;
   store::OversightTable table_;
   identity::AppendAudit append_;
   identity::RowSeal rows_;

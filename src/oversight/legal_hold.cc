@@ -77,7 +77,8 @@ bool covers(const LegalHold& hold, const HoldFacts& facts) {
 
 LegalHolds::LegalHolds(store::Database& database, identity::AppendAudit append,
                        const crypto::RootSecrets& secrets, const Clock& clock)
-    : table_(database),
+    : database_(database),
+      table_(database),
       append_(std::move(append)),
       rows_(secrets, kRowPurpose),
       clock_(clock),
@@ -179,6 +180,11 @@ bool LegalHolds::held(const audit::Record& record, UnixMillis happened_ms) const
 Result<LegalHold> LegalHolds::insert(const Actor& actor, const NewLegalHold& request) {
   CHECK_OK(check(request));
   CHECK_OK(check_reach(actor, request.tenant));
+  CHECK_OK(check_tenant_exists(database_, request.tenant));
+  std::string key_id;
+  if (!request.key_id.empty()) {
+    TRY(key_id, whole_key_id(database_, actor, request.key_id));
+  }
   TRY(const auto rows, table_.list_holds());
   const auto of_tenant = std::ranges::count_if(rows, [&](const store::LegalHoldRow& row) {
     return row.tenant == request.tenant && row.released_ms == 0;
@@ -189,7 +195,7 @@ Result<LegalHold> LegalHolds::insert(const Actor& actor, const NewLegalHold& req
   }
   store::LegalHoldRow row{.hold_id = "",
                           .tenant = request.tenant,
-                          .key_id = request.key_id,
+                          .key_id = std::move(key_id),
                           .operator_id = request.operator_id,
                           .since_ms = request.since_s * 1000,
                           .until_ms = request.until_s * 1000,

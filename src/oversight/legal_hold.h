@@ -25,7 +25,7 @@ inline constexpr std::size_t kHoldsMax = 1000;  // in force, of one tenant and o
 // At least one of the five says what is held; what is empty or 0 narrows nothing.
 struct NewLegalHold {
   std::string tenant;  // empty: all; only an auditor of the home tenant
-  std::string key_id;
+  std::string key_id;  // or a prefix of one
   std::string operator_id;
   std::int64_t since_s = 0;  // Unix time, of what happened then or later
   std::int64_t until_s = 0;  // before then
@@ -106,6 +106,7 @@ class LegalHolds {
   Result<LegalHold> end(const identity::Actor& actor, const std::string& id,
                         identity::AuditedAction& action);
 
+  store::Database& database_;
   store::OversightTable table_;
   identity::AppendAudit append_;
   identity::RowSeal rows_;

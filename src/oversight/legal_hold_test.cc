@@ -77,6 +77,7 @@ TEST_F(LegalHoldTest, HoldsFromItsPlacingToItsRelease) {
 }
 
 TEST_F(LegalHoldTest, ARecordAboutAHeldKeyIsHeldWhoeverDidIt) {
+  add_key("key_1", "acme");
   NewLegalHold of_key = request("");
   of_key.key_id = "key_1";
   of_key.since_s = 4;
@@ -117,7 +118,9 @@ TEST_F(LegalHoldTest, RefusesWhatHoldsNothingAndNamesTheField) {
   for (const auto& [field, spoil] : {
            Case{"tenant", [](NewLegalHold& h) { h.tenant = ""; }},
            Case{"tenant", [](NewLegalHold& h) { h.tenant = "No Name"; }},
+           Case{"tenant", [](NewLegalHold& h) { h.tenant = "nobody"; }},
            Case{"key_id", [](NewLegalHold& h) { h.key_id = "a\nb"; }},
+           Case{"key_id", [](NewLegalHold& h) { h.key_id = "key_0000000000"; }},
            Case{"operator_id", [](NewLegalHold& h) { h.operator_id.assign(129, 'a'); }},
            Case{"since", [](NewLegalHold& h) { h.since_s = -1; }},
            Case{"until", [](NewLegalHold& h) { h.until_s = INT64_MAX; }},
@@ -137,6 +140,23 @@ TEST_F(LegalHoldTest, RefusesWhatHoldsNothingAndNamesTheField) {
         << refused.error().message;
   }
   EXPECT_FALSE(holds_->held(kFacts));
+}
+
+TEST_F(LegalHoldTest, AKeyMayBeNamedByTheBeginningOfItsId) {
+  add_key("key_12345678aa", "acme");
+  add_key("key_12345679bb", "acme");
+  add_key("key_77777777cc", "globex");
+  const auto held_key = [&](const std::string& reference, const identity::Actor& actor) {
+    NewLegalHold hold = request();
+    hold.key_id = reference;
+    return holds_->place(actor, hold);
+  };
+  EXPECT_EQ(taken(held_key("key_12345678", auditor())).key_id, "key_12345678aa");
+  EXPECT_EQ(taken(held_key("key_12345679bb", auditor("acme"))).key_id, "key_12345679bb");
+  EXPECT_EQ(code_of(held_key("key_1234567", auditor())), "invalid_argument") << "two keys";
+  EXPECT_EQ(code_of(held_key("key_7", auditor())), "invalid_argument") << "too short";
+  EXPECT_EQ(code_of(held_key("key_77777777cc", auditor("acme"))), "invalid_argument")
+      << "another's";
 }
 
 TEST_F(LegalHoldTest, OfAnotherTenantIsTheHomeTenantsAuditors) {

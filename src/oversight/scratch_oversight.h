@@ -37,6 +37,10 @@ class ScratchOversight {
     policies_.reset();
     database_.reset();
     database_ = taken(store::Database::open(file()));
+    for (const char* tenant : {"acme", "globex"}) {
+      EXPECT_TRUE(database_->ensure_tenant(
+          {.name = tenant, .organisation = "", .label = "", .created_ms = kTestNowMs}));
+    }
     const identity::AppendAudit append = [this](audit::Record record) -> Result<std::uint64_t> {
       if (log_is_full_) {
         return fail(Code::audit_unavailable, "the disk is full");
@@ -48,6 +52,16 @@ class ScratchOversight {
     holds_ = taken(LegalHolds::open(*database_, append, secrets_, clock_));
     contents_ =
         std::make_unique<ContentStore>(*database_, append, cipher_, *holds_, secrets_, clock_);
+  }
+
+  // A key as far as anything here looks at it.
+  void add_key(const std::string& key_id, const std::string& tenant) {
+    store::KeyRow row;
+    row.key_id = key_id;
+    row.lookup = key_id + std::string(64 - key_id.size(), '0');
+    row.row_mac = std::string(64, '0');
+    row.tenant = tenant;
+    EXPECT_TRUE(database_->insert_key(row));
   }
 
   // Past the program, as whoever can write the file could do it.

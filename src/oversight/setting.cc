@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "base/hex.h"
 #include "base/random.h"
 #include "identity/key_attributes.h"
+#include "identity/key_service.h"
 
 namespace deepmoat::oversight {
 
@@ -34,6 +38,39 @@ Result<> check_reach(const identity::Actor& actor, std::string_view tenant) {
                 "tenant \"default\"");
   }
   return {};
+}
+
+Result<> check_tenant_exists(store::Database& database, const std::string& tenant) {
+  if (tenant.empty() || tenant == identity::kHomeTenant) {
+    return {};
+  }
+  TRY(const std::vector<store::TenantRow> tenants, database.list_tenants());
+  return std::ranges::find(tenants, tenant, &store::TenantRow::name) != tenants.end()
+             ? Result<>()
+             : fail(
+                   Code::invalid_argument,
+                   fmt::format("tenant: there is no tenant {}; see: deepmoat tenant list", tenant));
+}
+
+Result<std::string> whole_key_id(store::Database& database, const identity::Actor& actor,
+                                 const std::string& reference) {
+  TRY(const std::vector<store::KeyRow> keys, database.list_keys());
+  std::vector<std::string> found;
+  for (const store::KeyRow& key : keys) {
+    if (key.key_id.starts_with(reference) && may_see(actor, key.tenant)) {
+      found.push_back(key.key_id);
+    }
+  }
+  if (std::ranges::find(found, reference) != found.end()) {
+    return reference;
+  }
+  if (found.size() == 1 && reference.size() >= identity::kKeyReferenceBytesMin) {
+    return found.front();
+  }
+  return fail(Code::invalid_argument,
+              found.empty() ? "key_id: there is no such key; see: deepmoat key list"
+                            : "key_id: it fits more than one key, or is shorter than 8 characters; "
+                              "give the whole id");
 }
 
 bool may_see(const identity::Actor& actor, std::string_view tenant) {

@@ -1,5 +1,5 @@
 // What everything that an auditor sets has: an id, a reason, a tenant that he reaches, and his
-// name. Pure but for the random id.
+// name.
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "identity/audited_action.h"
+#include "store/database.h"
 
 namespace deepmoat::oversight {
 
@@ -23,6 +24,17 @@ inline constexpr std::size_t kSettingIdBytes = 4 + 24;
 // Empty `tenant`: all. Code::permission_denied, naming the field `tenant`, when the actor does not
 // reach it.
 [[nodiscard]] Result<> check_reach(const identity::Actor& actor, std::string_view tenant);
+
+// A setting of a tenant that is not there would hold, or keep, nothing, and say that it is in
+// force. Empty: all. Code::invalid_argument, naming the field `tenant`.
+[[nodiscard]] Result<> check_tenant_exists(store::Database& database, const std::string& tenant);
+
+// The whole id of the key that `reference` names: an id, or a prefix of one, of 8 characters at
+// least, that fits one key only. Code::invalid_argument, naming the field `key_id`, also for keys
+// of tenants that the actor does not reach.
+[[nodiscard]] Result<std::string> whole_key_id(store::Database& database,
+                                               const identity::Actor& actor,
+                                               const std::string& reference);
 
 // Whether the actor may know of a setting of `tenant`; that of all tenants is the home tenant's.
 [[nodiscard]] bool may_see(const identity::Actor& actor, std::string_view tenant);

@@ -24,6 +24,7 @@ def test_a_call_has_an_intent_and_a_result(server: Server):
     usage = answer.json()["usage"]
     assert result["tokens_in"] == usage["prompt_tokens"]
     assert result["tokens_out"] == usage["completion_tokens"] == 5
+    assert result["bytes_out"] == len(answer.content)
     expected = {"operation": "EXECUTE", "action": "chat.completions", "resource": MODEL,
                 "model": MODEL, "route": "local", "data_class": "sensitive", "status": 200,
                 "tenant": "default", "operator": "test-user", "role": "user",
