@@ -194,11 +194,12 @@ int verify(const Options& options) {
   if (!verified) {
     return report_fault(verified.error());
   }
-  fmt::print("{}\n", verifier::describe(*verified));
-  if (!verified->intact()) {
-    return kFailure;
+  int status = verified->intact() ? kSuccess : kFailure;
+  if (verified->intact() && !options.no_index) {
+    status = verify_index(data);
   }
-  return options.no_index ? kSuccess : verify_index(data);
+  fmt::print("{}\n", verifier::describe(*verified));  // its last line is the verdict
+  return status;
 }
 
 using Check = verifier::Result<verifier::ProofReport> (*)(const std::string& path,
