@@ -29,6 +29,9 @@ Result<> check(const NewLegalHold& request) {
   }
   CHECK_OK(identity::check_text("key_id", request.key_id, kNameBytesMax));
   CHECK_OK(identity::check_text("operator_id", request.operator_id, kNameBytesMax));
+  if (request.operator_id.starts_with("person:")) {  // as queries write it; records do not
+    return fail(Code::invalid_argument, "operator_id: write a person's name without person:");
+  }
   CHECK_OK(check_time_s("since", request.since_s));
   CHECK_OK(check_time_s("until", request.until_s));
   if (request.until_s != 0 && request.until_s <= request.since_s) {

@@ -122,6 +122,7 @@ TEST_F(LegalHoldTest, RefusesWhatHoldsNothingAndNamesTheField) {
            Case{"key_id", [](NewLegalHold& h) { h.key_id = "a\nb"; }},
            Case{"key_id", [](NewLegalHold& h) { h.key_id = "key_0000000000"; }},
            Case{"operator_id", [](NewLegalHold& h) { h.operator_id.assign(129, 'a'); }},
+           Case{"operator_id", [](NewLegalHold& h) { h.operator_id = "person:ann"; }},
            Case{"since", [](NewLegalHold& h) { h.since_s = -1; }},
            Case{"until", [](NewLegalHold& h) { h.until_s = INT64_MAX; }},
            Case{"until",
