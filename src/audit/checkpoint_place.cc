@@ -56,6 +56,7 @@ class DirectoryPlace final : public CheckpointPlace {
 class SyslogPlace final : public CheckpointPlace {
  public:
   std::string name() const override { return "syslog"; }
+  bool reads_back() const override { return false; }
   Result<std::optional<std::string>> newest() override { return std::nullopt; }
   Result<bool> keep(const std::string& note, bool /*last*/) override {
     // syslog has lines: a "|" stands for a line end.

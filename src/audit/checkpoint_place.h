@@ -21,6 +21,8 @@ class CheckpointPlace {
   [[nodiscard]] virtual std::string name() const = 0;
   // The note that was kept last; none when there is none, or the place cannot be read back.
   [[nodiscard]] virtual Result<std::optional<std::string>> newest() = 0;
+  // False: newest() never has one.
+  [[nodiscard]] virtual bool reads_back() const { return true; }
   // The tree that keep()'s checkpoints are of, for places that want a proof. Before the first
   // keep().
   virtual void attach(const LogTree& /*tree*/) {}

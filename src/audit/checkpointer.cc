@@ -26,7 +26,7 @@ std::uint64_t size_of(std::string_view bytes) {
   return checkpoint ? checkpoint->size : 0;
 }
 
-// The places that had a checkpoint at an earlier start.
+// The places that have had a checkpoint.
 class KnownPlaces {
  public:
   static Result<KnownPlaces> open(const std::filesystem::path& log_directory) {
@@ -141,8 +141,8 @@ bool Checkpointer::stop(std::chrono::milliseconds patience) {
   bool all = true;
   for (const auto& keeper : keepers_) {
     all = keeper->finished(patience) && all;
-    keeper->report();
   }
+  look_at_places();
   return all;
 }
 
@@ -205,10 +205,26 @@ void Checkpointer::run() {
     if (due || period_over) {
       last_ns = clock_.mono_ns();
       lock.unlock();
-      for (const auto& keeper : keepers_) {
-        keeper->report();
-      }
+      look_at_places();
       lock.lock();
+    }
+  }
+}
+
+// On the thread, and once it has ended.
+void Checkpointer::look_at_places() {
+  for (const auto& keeper : keepers_) {
+    keeper->report();
+    if (!keeper->has_one_to_find() || known_.contains(keeper.get())) {
+      continue;
+    }
+    auto places = KnownPlaces::open(log_.directory());
+    const Result<> added =
+        places ? places->add(keeper->health().place) : std::unexpected(std::move(places).error());
+    if (added) {
+      known_.insert(keeper.get());
+    } else {
+      log::error("audit log: a second place cannot be noted", {{"error", added.error().message}});
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,7 +26,7 @@ inline constexpr const char* kPlacesFile = "places";
 
 // What the log must continue: the checkpoint in its own folder and those of `places`.
 // Code::corrupt, which names the place, for a note that is not signed by `signer`, and for a place
-// without a note where there was one at an earlier start, as a share that is not mounted:
+// without a note where there was one before, as a share that is not mounted:
 // `kPlacesFile` has the names of those, one a line. Code::unavailable for a place that cannot be
 // asked.
 [[nodiscard]] Result<std::vector<KnownCheckpoint>> known_checkpoints(
@@ -63,6 +64,7 @@ class Checkpointer {
   void note_attempt(Result<> made);
   Result<> make();
   Result<> write(const TreeSnapshot& snapshot, const std::string& note);
+  void look_at_places();
 
   Log& log_;
   const transparency::NoteSigner& signer_;
@@ -81,7 +83,8 @@ class Checkpointer {
 
   // The thread's own.
   std::int64_t history_day_ = -1;
-  std::uint64_t edge_size_ = 0;  // whose right edge is on the disk
+  std::uint64_t edge_size_ = 0;         // whose right edge is on the disk
+  std::set<const PlaceKeeper*> known_;  // have a line in kPlacesFile
   std::thread thread_;
 };
 

@@ -56,6 +56,11 @@ PlaceHealth PlaceKeeper::health() const {
   return health;
 }
 
+bool PlaceKeeper::has_one_to_find() const {
+  const std::lock_guard lock(mutex_);
+  return place_->reads_back() && health_.size > 0;
+}
+
 void PlaceKeeper::report() {
   const PlaceHealth now = health();
   {

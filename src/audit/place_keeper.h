@@ -38,6 +38,8 @@ class PlaceKeeper {
   [[nodiscard]] bool finished(std::chrono::milliseconds patience);
 
   [[nodiscard]] PlaceHealth health() const;
+  // It has taken a checkpoint from us, and a later start has to find one there.
+  [[nodiscard]] bool has_one_to_find() const;
   // A line to the log when what health() says is another thing than the last time.
   void report();
 
