@@ -178,6 +178,7 @@ Result<> Installation::open_custody(const DataFolder& folder, const Config& conf
   return {};
 }
 
+// REQUIRES: check_audit_config() has passed.
 Result<std::unique_ptr<audit::CheckpointPlace>> checkpoint_place(const std::string& text,
                                                                  const std::string& origin,
                                                                  const Config& config,
@@ -185,10 +186,6 @@ Result<std::unique_ptr<audit::CheckpointPlace>> checkpoint_place(const std::stri
                                                                  const Clock& clock) {
   if (!text.starts_with(kNodePlace)) {
     return audit::make_checkpoint_place(text, origin, custody, clock);
-  }
-  if (config.audit.node_key_file.empty()) {
-    return fail(Code::invalid_argument,
-                "audit.node_key_file is not set: " + text + " wants an API key of that server");
   }
   return node_place({.url = text.substr(std::string_view(kNodePlace).size()),
                      .origin = origin,
