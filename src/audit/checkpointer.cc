@@ -14,6 +14,7 @@ namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(100);
 constexpr auto kCoveringWait = std::chrono::seconds(5);
+constexpr auto kHoweverLong = std::chrono::hours(1000);
 constexpr MonoNanos kPeriodNs = 1'000'000'000;
 constexpr std::uint64_t kRecordsMax = 10'000;  // sooner, when that many have come
 constexpr std::size_t kNoteBytesMax = 64 * 1024;
@@ -123,7 +124,7 @@ Checkpointer::Checkpointer(Log& log, const transparency::NoteSigner& signer,
 }
 
 Checkpointer::~Checkpointer() {
-  (void)stop(std::chrono::milliseconds(0));
+  (void)stop(kHoweverLong);
 }
 
 bool Checkpointer::stop(std::chrono::milliseconds patience) {
